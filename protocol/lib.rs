@@ -1,0 +1,42 @@
+//! The contract between Waybill and its connectors.
+//!
+//! Types and traits only: no I/O, no runtime, no driver. The documentation of the traits
+//! [`Connector`], [`Source`], [`Outlet`], [`Destination`] and [`Writer`] is the contract: order,
+//! duplicates, concurrency, what an empty input means, what is durable on return. The conformance
+//! suite in the project's tests holds every connector to it.
+
+pub mod calendar;
+pub mod catalog;
+pub mod connector;
+pub mod context;
+pub mod cursor;
+pub mod destination;
+pub mod error;
+pub mod event;
+pub mod identity;
+pub mod outlet;
+pub mod settings;
+pub mod source;
+pub mod state;
+pub mod stream;
+pub mod value;
+
+pub use catalog::{Catalog, CatalogStream, CursorCandidate};
+pub use connector::{Connector, Erased, Role, Spec, System};
+pub use context::{Context, Deadlines};
+pub use cursor::{CursorValue, Lookback};
+pub use destination::{
+    Capabilities, ColumnRecord, Commit, Destination, Disposition, Receipt, StateRow, StreamLoad, TableInfo,
+    TableRecord, TableRef, WindowChange, WindowEntry, Writer,
+};
+pub use error::{Error, ErrorRecord, Kind, Origin, Result};
+pub use event::{Body, Event, Events, Level};
+pub use identity::{Identity, identities};
+pub use outlet::{Budget, Delivery, Message, Outlet, Payload, Reject};
+pub use settings::{NoSettings, Secret};
+pub use source::{Check, Progress, Reading, Slice, Source, StreamRead};
+pub use state::{Change, FilesDigest, Patch, Scope, StreamState, WindowDigest};
+pub use stream::{
+    NullCursor, OnBadRow, OnEmpty, OnExisting, SchemaPolicy, StreamSelection, SyncMode, WriteMode,
+};
+pub use value::{Fidelity, IN_WINDOW_COLUMN, Logical, NATIVE_KEY, RUN_ID_COLUMN, Verdict};

@@ -9,6 +9,7 @@ use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use crate::cursor::CursorValue;
 use crate::error::{Error, Result};
 use crate::state::Patch;
 
@@ -50,6 +51,15 @@ pub enum Message {
     },
     /// A row that could not be read. The orchestrator counts it against the stream's threshold.
     Reject(Reject),
+    /// The floor that the last checkpoint of this attempt will set at least, once it is known: rows
+    /// below it need not be remembered in the window. Sent before the first batch of a stream read
+    /// by cursor; absent: the floor stays −∞.
+    NextFloor {
+        /// The stream.
+        stream: String,
+        /// The floor to come.
+        floor: Option<CursorValue>,
+    },
     /// Rows left out by rule, for the counters.
     NullCursors {
         /// The stream.

@@ -153,8 +153,14 @@ pub trait Source: Send + Sync {
     /// the catalog, and the orchestrator decides what that means.
     async fn discover(&self, selections: &[StreamSelection]) -> Result<Catalog>;
 
+    /// Whether its types are inferred from values, so that [`StreamRead::schema`] may ask for a
+    /// wider type than the catalog says and gets it. Pure.
+    fn infers(&self) -> bool {
+        false
+    }
+
     /// Splits streams into slices. Every stream is in at least one slice; no row is in two.
-    /// A stream read by cursor is one slice.
+    /// A stream that is not staged is one slice, and so is one read by cursor.
     async fn plan(&self, streams: &[Arc<StreamRead>], progress: &Progress) -> Result<Vec<Slice>>;
 
     /// Reads a slice into `outlet`, continuing from `progress`, in this order per stream:

@@ -1,0 +1,104 @@
+//! Sending a batch by COPY.
+
+use std::time::Instant;
+
+use sqlx::postgres::PgConnection;
+use tokio::time::timeout;
+use waybill_protocol::{Error, Kind, Result};
+
+use super::names::{Place, idents};
+use super::tx::{Tx, waited};
+use crate::postgres::encode::{COPY_HEADER, COPY_TRAILER, ColumnPlan, Rows};
+use crate::postgres::session::Server;
+use crate::postgres::sql::ident;
+
+/// Bytes that go out at once.
+const CHUNK: usize = 512 << 10;
+/// A buffer that one wide value has blown up is not kept.
+const KEPT: usize = 4 << 20;
+/// The column that keeps the order of arrival where rows are merged.
+pub(super) const ORDINAL: &str = "_waybill_ordinal";
+
+/// The statement for a table and the columns of a load.
+pub(super) fn copy_sql(place: &Place, plan: &[ColumnPlan], ordinal: bool) -> String {
+    let mut columns = idents(plan.iter().map(|column| column.name.as_str()));
+    if ordinal {
+        columns = format!("{columns}, {}", ident(ORDINAL));
+    }
+    format!("COPY {} ({columns}) FROM STDIN (FORMAT binary)", place.sql())
+}
+
+/// Why a COPY ended.
+enum Fault {
+    Driver(sqlx::Error),
+    Stalled(&'static str),
+    Ours(Error),
+}
+
+/// Sends the rows. On any error the connection is closed, and the transaction with it.
+pub(super) async fn copy(tx: &mut Tx, sql: &str, rows: &mut Rows<'_>, buffer: &mut Vec<u8>) -> Result<u64> {
+    let server = tx.server();
+    let started = Instant::now();
+    let mut busy = tx.session().busy()?;
+    buffer.clear();
+    let answer = {
+        let conn = busy.conn()?;
+        tokio::select! {
+            biased;
+            () = server.ctx.cancel.cancelled() => Err(Fault::Ours(Error::cancelled())),
+            answer = stream(&server, conn, sql, rows, buffer) => answer,
+        }
+    };
+    if buffer.capacity() > KEPT {
+        *buffer = Vec::new();
+    }
+    let error = match answer {
+        Ok(sent) => {
+            busy.done();
+            return Ok(sent);
+        }
+        Err(Fault::Driver(error)) => {
+            busy.lost();
+            server.error(error, started, None)
+        }
+        // What the server is at is cancelled there too.
+        Err(Fault::Stalled(what)) => {
+            drop(busy);
+            let seconds = server.ctx.deadlines.stall.as_secs_f64();
+            Error::new(Kind::Timeout, format!("{} {what} for {seconds}s", server.host_port()))
+                .hint("look what keeps the server busy, or raise stall_timeout_ms of the connection")
+        }
+        Err(Fault::Ours(error)) => {
+            drop(busy);
+            error
+        }
+    };
+    Err(error.origin(server.origin()))
+}
+
+async fn stream(
+    server: &Server,
+    conn: &mut PgConnection,
+    sql: &str,
+    rows: &mut Rows<'_>,
+    buffer: &mut Vec<u8>,
+) -> Result<u64, Fault> {
+    let stall = server.ctx.deadlines.stall;
+    let started = Instant::now();
+    // The statement may wait for a lock on the table: work that the server has been told to do.
+    let mut copy = conn.copy_in_raw(sql).await.map_err(Fault::Driver)?;
+    waited(server, "the table that is loaded", started);
+    buffer.extend_from_slice(COPY_HEADER);
+    let mut more = true;
+    while more {
+        more = rows.fill(buffer, CHUNK).map_err(Fault::Ours)?;
+        if !more {
+            buffer.extend_from_slice(COPY_TRAILER);
+        }
+        let sent = timeout(stall, copy.send(buffer.as_slice())).await;
+        sent.map_err(|_| Fault::Stalled("took no bytes"))?.map_err(Fault::Driver)?;
+        buffer.clear();
+    }
+    let finished = timeout(stall, copy.finish()).await;
+    finished.map_err(|_| Fault::Stalled("did not confirm a COPY"))?.map_err(Fault::Driver)
+}

@@ -1,0 +1,108 @@
+//! New columns, wider types and a unique key for a table that exists.
+
+use waybill_protocol::{Error, Kind, Logical, RUN_ID_COLUMN, Result, StreamLoad};
+
+use super::columns::column_type;
+use super::names::{Place, idents};
+use super::pg_type::PgType;
+use super::prepare::RUN_ID_DEFAULT;
+use super::table::Table;
+use super::tx::{Args, Tx, state_of};
+use super::widen;
+use crate::postgres::sql::ident;
+
+/// Adds columns, widens types, and sees to the key; returns the type of each column of the load.
+pub(super) async fn evolve(
+    tx: &mut Tx,
+    place: &Place,
+    load: &StreamLoad,
+    table: &Table,
+) -> Result<Vec<PgType>> {
+    let mut changes = Vec::new();
+    let mut types = Vec::new();
+    for field in load.schema.fields() {
+        let (name, wanted) = (field.name(), column_type(field)?);
+        let quoted = ident(name);
+        let Some(column) = table.column(name) else {
+            changes.push(format!("ADD COLUMN {quoted} {wanted}"));
+            types.push(wanted);
+            continue;
+        };
+        if column.generated {
+            return Err(Error::new(
+                Kind::Schema,
+                format!("column {name:?} of {} is computed by the server", load.table),
+            )
+            .hint("leave the column out of the stream's `columns`, or load into another `table`"));
+        }
+        if column.kind.holds(Logical::of(field)?, &wanted) {
+            types.push(column.kind.clone());
+            continue;
+        }
+        let wider = column.kind.widened(&wanted).ok_or_else(|| {
+            Error::new(
+                Kind::Schema,
+                format!("column {name:?} of {} is {}, which cannot take {wanted}", load.table, column.kind),
+            )
+            .hint("change the column's type to text, or load into another `table`")
+        })?;
+        let using = widen::using(&quoted, &column.kind, &wider);
+        changes.push(format!("ALTER COLUMN {quoted} TYPE {wider} USING {using}"));
+        types.push(wider);
+    }
+    if load.metadata {
+        let quoted = ident(RUN_ID_COLUMN);
+        let column = table.column(RUN_ID_COLUMN);
+        if column.is_none() {
+            changes.push(format!("ADD COLUMN {quoted} text"));
+        }
+        // A default that is set apart leaves the rows that exist without a run.
+        if !column.and_then(|c| c.default.as_deref()).is_some_and(|d| d.contains("waybill.run_id")) {
+            changes.push(format!("ALTER COLUMN {quoted} SET DEFAULT {RUN_ID_DEFAULT}"));
+        }
+    }
+    if !changes.is_empty() {
+        tx.run("SET LOCAL extra_float_digits = 1; SET LOCAL intervalstyle = 'iso_8601'").await?;
+        tx.run(&format!("ALTER TABLE {} {}", place.sql(), changes.join(", "))).await.map_err(|e| {
+            match state_of(&e).as_str() {
+                "0A000" | "2BP01" => e
+                    .context(format!("table {} cannot be changed", load.table))
+                    .hint("drop the view that uses the column and create it again after the load"),
+                _ => e.context(format!("table {} cannot be changed", load.table)),
+            }
+        })?;
+    }
+    if load.upsert {
+        unique_key(tx, place, load, table.oid).await?;
+    }
+    Ok(types)
+}
+
+/// Sees to an index that makes the key unique.
+async fn unique_key(tx: &mut Tx, place: &Place, load: &StreamLoad, oid: u32) -> Result<()> {
+    if load.key.is_empty() {
+        return Err(Error::internal("rows are to be merged, but there is no key").stream(&load.stream));
+    }
+    let keys = if tx.server().facts().version >= 110_000 { "i.indnkeyatts" } else { "i.indnatts" };
+    let sql = format!(
+        "SELECT 1 FROM pg_catalog.pg_index i WHERE i.indrelid = $1::int8::oid AND i.indisunique AND i.indisvalid \
+         AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL AND {keys} = cardinality($2) \
+         AND (SELECT array_agg(a.attname::text ORDER BY a.attname::text) FROM pg_catalog.pg_attribute a \
+              WHERE a.attrelid = i.indrelid AND a.attnum = ANY((i.indkey::int2[])[0:{keys} - 1])) \
+             = (SELECT array_agg(k ORDER BY k) FROM unnest($2::text[]) AS k)"
+    );
+    let args = Args::default().with(i64::from(oid))?.with(load.key.clone())?;
+    if !tx.fetch(&sql, args).await?.is_empty() {
+        return Ok(());
+    }
+    let key = load.key.join(", ");
+    let sql =
+        format!("CREATE UNIQUE INDEX ON {} ({})", place.sql(), idents(load.key.iter().map(String::as_str)));
+    tx.run(&sql).await.map(drop).map_err(|e| match state_of(&e).as_str() {
+        "23505" => Error::data(format!("table {} has rows with the same key ({key})", load.table))
+            .hint("remove the duplicates, or choose another `primary_key`")
+            .code("23505")
+            .cause(e),
+        _ => e,
+    })
+}

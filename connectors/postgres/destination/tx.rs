@@ -1,0 +1,195 @@
+//! A transaction of the destination: rolled back, and its connection closed, unless it is committed.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::TryStreamExt;
+use sqlx::postgres::{PgArguments, PgConnection, PgRow};
+use sqlx::{Arguments, AssertSqlSafe, Either, Encode, Executor, Postgres, Type};
+use waybill_protocol::event::Body;
+use waybill_protocol::{Error, Kind, Result};
+
+use crate::postgres::session::{Server, Session};
+use crate::postgres::sql::literal;
+
+/// A lock that takes longer than this to get is worth an event.
+const NOTICEABLE: Duration = Duration::from_millis(100);
+
+/// An open transaction.
+pub(super) struct Tx {
+    session: Session,
+}
+
+/// Arguments of a statement.
+#[derive(Default)]
+pub(super) struct Args(PgArguments);
+
+impl Args {
+    /// One more.
+    pub(super) fn with<'q, T>(mut self, value: T) -> Result<Args>
+    where
+        T: Encode<'q, Postgres> + Type<Postgres> + 'q,
+    {
+        let added = self.0.add(value);
+        added.map_err(|e| Error::internal("an argument of a statement cannot be encoded").cause(e))?;
+        Ok(self)
+    }
+}
+
+impl Tx {
+    /// Begins one with the run's id in it, whatever the server's or the role's defaults are.
+    pub(super) async fn begin(server: &Arc<Server>) -> Result<Tx> {
+        match Tx::on(server.session().await?).await {
+            // An idle connection may have been closed by the other side: once more on a new one.
+            Err(error) if error.kind() == Kind::Network => Tx::on_new_connection(server).await,
+            answer => answer,
+        }
+    }
+
+    /// The same on a connection of its own.
+    pub(super) async fn on_new_connection(server: &Arc<Server>) -> Result<Tx> {
+        Tx::on(server.connect().await?).await
+    }
+
+    async fn on(mut session: Session) -> Result<Tx> {
+        let then = format!(
+            "SET LOCAL lock_timeout = 0; SELECT set_config('waybill.run_id', {}, true)",
+            literal(&session.server().ctx.run_id)
+        );
+        session.begin_bulk("ISOLATION LEVEL READ COMMITTED READ WRITE", &then).await?;
+        Ok(Tx { session })
+    }
+
+    /// What it is a connection to.
+    pub(super) fn server(&self) -> Arc<Server> {
+        Arc::clone(self.session.server())
+    }
+
+    /// The session, for work that needs the connection itself.
+    pub(super) fn session(&mut self) -> &mut Session {
+        &mut self.session
+    }
+
+    /// Runs statements as one message; every value comes as text. Takes as long as it takes.
+    pub(super) async fn run(&mut self, sql: &str) -> Result<Vec<PgRow>> {
+        Ok(self.work(sql, None).await?.0)
+    }
+
+    /// Runs one statement with arguments and returns its rows.
+    pub(super) async fn fetch(&mut self, sql: &str, args: Args) -> Result<Vec<PgRow>> {
+        Ok(self.work(sql, Some(args.0)).await?.0)
+    }
+
+    /// Runs one statement with arguments and returns how many rows it touched.
+    pub(super) async fn execute(&mut self, sql: &str, args: Args) -> Result<u64> {
+        Ok(self.work(sql, Some(args.0)).await?.1)
+    }
+
+    /// The same for a statement that may wait for somebody else's lock on `what`: says how long.
+    pub(super) async fn wait(&mut self, what: &str, sql: &str, args: Args) -> Result<Vec<PgRow>> {
+        let started = Instant::now();
+        let answer = self.fetch(sql, args).await;
+        waited(&self.server(), what, started);
+        answer
+    }
+
+    async fn work(&mut self, sql: &str, arguments: Option<PgArguments>) -> Result<(Vec<PgRow>, u64)> {
+        let server = self.server();
+        let started = Instant::now();
+        let mut busy = self.session.busy()?;
+        let answer = {
+            let conn = busy.conn()?;
+            tokio::select! {
+                biased;
+                () = server.ctx.cancel.cancelled() => None,
+                answer = send(conn, sql.to_owned(), arguments) => Some(answer),
+            }
+        };
+        match answer {
+            None => Err(Error::cancelled().origin(server.origin())),
+            Some(Ok(answer)) => {
+                busy.done();
+                Ok(answer)
+            }
+            Some(Err(error)) => {
+                // The transaction is over in any case; where the server answered, nothing else is.
+                if matches!(error, sqlx::Error::Database(_)) {
+                    busy.done()
+                } else {
+                    busy.lost()
+                }
+                Err(server.error(error, started, None))
+            }
+        }
+    }
+
+    /// Commits; an error may hide a commit that took place.
+    pub(super) async fn commit(mut self) -> Result<()> {
+        self.session.commit().await?;
+        self.session.release();
+        Ok(())
+    }
+
+    /// Rolls back and keeps the connection.
+    pub(super) async fn rollback(mut self) {
+        self.session.rollback().await;
+        if self.session.usable() {
+            self.session.release();
+        }
+    }
+}
+
+/// A session in a transaction that only reads; end it with [`leave`].
+pub(super) async fn reading(server: &Arc<Server>) -> Result<Session> {
+    let mut session = server.session().await?;
+    match session.begin("READ ONLY").await {
+        Err(error) if error.kind() == Kind::Network => {
+            session = server.connect().await?;
+            session.begin("READ ONLY").await?;
+        }
+        answer => answer?,
+    }
+    Ok(session)
+}
+
+/// Ends a [`reading`] session.
+pub(super) async fn leave(mut session: Session) {
+    session.rollback().await;
+    if session.usable() {
+        session.release();
+    }
+}
+
+/// Emits `lock.waited` where it took noticeably long.
+pub(super) fn waited(server: &Server, what: &str, started: Instant) {
+    let elapsed = started.elapsed();
+    if elapsed > NOTICEABLE {
+        let ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+        let body = Body::LockWaited { lock: what.to_owned(), ms };
+        server.ctx.events.info(body, format!("waited {ms} ms for {what}"));
+    }
+}
+
+async fn send(
+    conn: &mut PgConnection,
+    sql: String,
+    arguments: Option<PgArguments>,
+) -> Result<(Vec<PgRow>, u64), sqlx::Error> {
+    let mut answers = match arguments {
+        None => sqlx::raw_sql(AssertSqlSafe(sql)).fetch_many(conn),
+        Some(arguments) => conn.fetch_many(sqlx::query_with(AssertSqlSafe(sql), arguments).persistent(false)),
+    };
+    let (mut rows, mut touched) = (Vec::new(), 0);
+    while let Some(answer) = answers.try_next().await? {
+        match answer {
+            Either::Left(done) => touched += done.rows_affected(),
+            Either::Right(row) => rows.push(row),
+        }
+    }
+    Ok((rows, touched))
+}
+
+/// The server's code of an error.
+pub(super) fn state_of(error: &Error) -> String {
+    error.record().code.unwrap_or_default()
+}

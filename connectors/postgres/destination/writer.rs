@@ -1,0 +1,214 @@
+//! One attempt of one slice: a connection of its own, one transaction from commit to commit.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use waybill_protocol::{
+    Commit, Disposition, Error, Kind, Logical, Origin, Payload, RUN_ID_COLUMN, Receipt, Result, StreamLoad,
+    Writer,
+};
+
+use super::books::fence;
+use super::copy::{copy, copy_sql};
+use super::desk::Desk;
+use super::ledger;
+use super::merge::Merge;
+use super::prepare::{self, Ready};
+use super::tx::{Args, Tx};
+use crate::postgres::encode::Rows;
+use crate::postgres::sql::ident;
+
+/// A stream of the slice, ready for rows.
+struct Stream {
+    load: StreamLoad,
+    ready: Ready,
+    merge: Option<Merge>,
+    copy: String,
+    /// Rows written since the last commit.
+    pending: u64,
+    /// Whether the transaction has the temporary table.
+    gathering: bool,
+}
+
+pub(super) struct PgWriter {
+    desk: Arc<Desk>,
+    slice: String,
+    tx: Option<Tx>,
+    streams: BTreeMap<String, Stream>,
+    buffer: Vec<u8>,
+    /// A write or commit did not end well: until `abort`, nothing may be committed, because rows
+    /// that were taken are gone.
+    failed: bool,
+}
+
+impl PgWriter {
+    pub(super) fn new(desk: Arc<Desk>, slice: &str) -> PgWriter {
+        let slice = slice.to_owned();
+        PgWriter { desk, slice, tx: None, streams: BTreeMap::new(), buffer: Vec::new(), failed: false }
+    }
+
+    fn usable(&self) -> Result<()> {
+        if self.failed {
+            return Err(Error::internal("a writer is used after a failure without abort()"));
+        }
+        Ok(())
+    }
+
+    async fn transaction(&mut self) -> Result<Tx> {
+        match self.tx.take() {
+            Some(tx) => Ok(tx),
+            None => Tx::begin(&self.desk.server).await,
+        }
+    }
+
+    async fn send(&mut self, tx: &mut Tx, stream: &str, batch: &arrow_array::RecordBatch) -> Result<()> {
+        let Some(s) = self.streams.get_mut(stream) else {
+            return Err(Error::internal("rows of a stream that was not prepared").stream(stream));
+        };
+        if let Some(merge) = s.merge.as_ref().filter(|_| !s.gathering) {
+            tx.run(&merge.create).await.map_err(|e| match e.kind() {
+                Kind::Permission => e.hint("merging needs temporary tables: GRANT TEMPORARY ON DATABASE"),
+                _ => e,
+            })?;
+            s.gathering = true;
+        }
+        let ordinal = s.merge.as_ref().map(|_| i64::try_from(s.pending).unwrap_or(i64::MAX));
+        let mut rows = Rows::new(stream, &s.ready.plan, batch, s.load.upsert, ordinal)?;
+        let sent = batch.num_rows() as u64;
+        let kept = match s.ready.plan.is_empty() {
+            false => copy(tx, &s.copy, &mut rows, &mut self.buffer).await?,
+            // COPY has no form for rows without columns.
+            true => {
+                let rows = i64::try_from(sent).unwrap_or(i64::MAX);
+                let sql =
+                    format!("INSERT INTO {} SELECT FROM generate_series(1, $1::bigint)", s.ready.place.sql());
+                tx.execute(&sql, Args::default().with(rows)?).await?
+            }
+        };
+        if kept != sent {
+            let table = &s.load.table;
+            return Err(Error::data(format!("table {table} kept {kept} of {sent} rows"))
+                .hint("a trigger of the table drops rows: disable it, or load into another `table`"));
+        }
+        s.pending += sent;
+        Ok(())
+    }
+
+    /// Rows that the new ones take the place of.
+    async fn delete(&self, tx: &mut Tx, commit: &Commit) -> Result<()> {
+        // This transaction's id as `xmin` shows it.
+        let own = "(txid_current() % 4294967296)::text";
+        for (stream, column, value) in &commit.deletes {
+            let Some(s) = self.streams.get(stream) else {
+                return Err(
+                    Error::internal("rows to delete of a stream that was not prepared").stream(stream)
+                );
+            };
+            let textual = s.ready.plan.iter().any(|c| &c.name == column && c.logical == Logical::Text);
+            let compared = if textual { ident(column) } else { format!("{}::text", ident(column)) };
+            // What this transaction has written itself is the new data. An old row may bear the
+            // same transaction id by wrap-around, but then not this run's id.
+            let mut new = format!("xmin::text = {own}");
+            if s.load.metadata {
+                new = format!(
+                    "{new} AND {} IS NOT DISTINCT FROM current_setting('waybill.run_id', true)",
+                    ident(RUN_ID_COLUMN)
+                );
+            }
+            let sql = format!("DELETE FROM {} WHERE {compared} = $1 AND NOT ({new})", s.ready.place.sql());
+            tx.execute(&sql, Args::default().with(value.as_str())?).await.map_err(|e| e.stream(stream))?;
+        }
+        Ok(())
+    }
+
+    async fn finish(&mut self, mut tx: Tx, commit: &Commit) -> Result<Receipt> {
+        self.delete(&mut tx, commit).await?;
+        for (name, s) in self.streams.iter().filter(|(_, s)| s.gathering) {
+            if let Some(merge) = &s.merge {
+                tx.run(&merge.apply).await.map_err(|e| e.stream(name))?;
+            }
+        }
+        // Last, so that nobody has to wait for the fence longer than the ledger takes.
+        let xid = fence(&self.desk, &mut tx).await?;
+        ledger::write(&self.desk, &mut tx, commit).await?;
+        let mut receipt = Receipt::default();
+        for (name, s) in self.streams.iter().filter(|(_, s)| s.pending > 0) {
+            receipt.rows.insert(name.clone(), s.pending);
+            if s.load.disposition == Disposition::Replace {
+                self.desk.staging(name, &self.slice, &xid);
+            }
+        }
+        tx.commit().await?;
+        for (name, rows) in &receipt.rows {
+            self.desk.staged_rows(name, &xid, *rows);
+        }
+        Ok(receipt)
+    }
+
+    fn forget_pending(&mut self) {
+        for s in self.streams.values_mut() {
+            s.pending = 0;
+            s.gathering = false;
+        }
+    }
+}
+
+#[async_trait]
+impl Writer for PgWriter {
+    async fn prepare(&mut self, load: &StreamLoad) -> Result<()> {
+        self.usable()?;
+        // A transaction of ours must not hold the table that another connection is to change.
+        if self.streams.values().any(|s| s.pending > 0) {
+            return Err(Error::internal("prepare() between rows and their commit").stream(&load.stream));
+        }
+        if let Some(tx) = self.tx.take() {
+            tx.rollback().await;
+            self.forget_pending();
+        }
+        let ready = prepare::prepare(&self.desk, &self.slice, load).await?;
+        let merge = load.upsert.then(|| Merge::of(load, &ready));
+        let copy = match &merge {
+            Some(merge) => copy_sql(&merge.temp, &ready.plan, true),
+            None => copy_sql(&ready.place, &ready.plan, false),
+        };
+        let stream = Stream { load: load.clone(), ready, merge, copy, pending: 0, gathering: false };
+        self.streams.insert(load.stream.clone(), stream);
+        Ok(())
+    }
+
+    async fn write(&mut self, stream: &str, payload: Payload) -> Result<()> {
+        self.usable()?;
+        let Payload::Arrow(batch) = payload else {
+            return Err(Error::internal("a payload that this destination did not agree to").stream(stream));
+        };
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        self.failed = true;
+        let mut tx = self.transaction().await?;
+        self.send(&mut tx, stream, &batch).await.map_err(|e| e.stream(stream).origin(Origin::Destination))?;
+        self.tx = Some(tx);
+        self.failed = false;
+        Ok(())
+    }
+
+    async fn commit(&mut self, commit: &Commit) -> Result<Receipt> {
+        self.usable()?;
+        self.failed = true;
+        let tx = self.transaction().await?;
+        let receipt = self.finish(tx, commit).await.map_err(|e| e.origin(Origin::Destination))?;
+        self.forget_pending();
+        self.failed = false;
+        Ok(receipt)
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        if let Some(tx) = self.tx.take() {
+            tx.rollback().await;
+        }
+        self.forget_pending();
+        self.failed = false;
+        Ok(())
+    }
+}

@@ -1,0 +1,269 @@
+//! A server as one role of one run reaches it: connecting, idle connections, cancelling at the server.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+use tokio::task::JoinHandle;
+use waybill_protocol::event::Body;
+use waybill_protocol::{Context, Error, Kind, Level, Origin, Result};
+
+use super::address::Address;
+use super::error::{Circumstances, classify};
+use super::session::{Session, text};
+use super::settings::PostgresSettings;
+use super::sql;
+
+/// What the server said about itself when the first connection was made.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Facts {
+    /// `150018`.
+    pub(super) version: u32,
+    /// `15.18 (Debian …)`.
+    pub(super) version_text: String,
+    /// The database's oid.
+    pub(super) database_oid: String,
+    /// Whether it is a standby.
+    pub(super) standby: bool,
+    /// Whether pg_control_system() may be called.
+    pub(super) control: bool,
+    /// The database's encoding.
+    pub(super) encoding: String,
+}
+
+/// A server as one role of one run reaches it; shared by its sessions.
+pub(super) struct Server {
+    /// The run's context.
+    pub(super) ctx: Context,
+    /// `host:port/database`, without secrets.
+    pub(super) target: String,
+    /// Whether a transaction pooler stands in between.
+    pub(super) pooler: bool,
+    facts: OnceLock<Facts>,
+    host_port: String,
+    options: PgConnectOptions,
+    connect_timeout: Duration,
+    idle: Mutex<Vec<Live>>,
+    cleanups: Mutex<Vec<JoinHandle<()>>>,
+    own: Mutex<BTreeSet<String>>,
+}
+
+/// An open connection.
+pub(super) struct Live {
+    pub(super) conn: PgConnection,
+    pub(super) pid: i32,
+    /// When the backend started, as the server writes it: with the pid it is unique.
+    pub(super) since: String,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Server {
+    /// Makes the first connection and says so by an event; the connection waits in [`Server::session`].
+    pub(super) async fn open(ctx: Context, settings: &PostgresSettings) -> Result<Arc<Server>> {
+        let address = Address::resolve(settings)?;
+        let server = Arc::new(Server {
+            target: address.target(),
+            pooler: settings.pooler,
+            facts: OnceLock::new(),
+            host_port: address.host_port(),
+            options: address.options(&ctx.base_dir, settings.pooler),
+            connect_timeout: address.connect_timeout,
+            idle: Mutex::default(),
+            cleanups: Mutex::default(),
+            own: Mutex::default(),
+            ctx,
+        });
+        let started = Instant::now();
+        let opened = async {
+            let mut session = server.connect().await?;
+            let facts = session.facts().await?;
+            session.release();
+            Ok::<Facts, Error>(facts)
+        };
+        let role = server.ctx.role.to_owned();
+        let target = server.target.clone();
+        match opened.await {
+            Ok(facts) => {
+                let version = format!("PostgreSQL {}", facts.version_text);
+                let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+                let message = format!("connected to {target} ({version})");
+                let _ = server.facts.set(facts);
+                server.ctx.events.emit(
+                    Level::Info,
+                    Body::ConnectionOpened { role, system: "postgres".into(), server: version, target, ms },
+                    message,
+                    None,
+                );
+                Ok(server)
+            }
+            Err(error) => {
+                let error = error.context(format!("cannot connect to {target}"));
+                server.ctx.events.emit(
+                    Level::Error,
+                    Body::ConnectionFailed { role, target },
+                    error.to_string(),
+                    Some(error.record()),
+                );
+                Err(error)
+            }
+        }
+    }
+
+    /// Keeps a connection for the next [`Server::session`].
+    pub(super) fn keep(&self, live: Live) {
+        lock(&self.idle).push(live);
+    }
+
+    /// Closes the connections that wait.
+    pub(super) fn forget(&self) {
+        lock(&self.idle).clear();
+    }
+
+    /// What the server said about itself.
+    pub(super) fn facts(&self) -> Facts {
+        self.facts.get().cloned().unwrap_or_default()
+    }
+
+    /// `host:port`, or the path of the socket.
+    pub(super) fn host_port(&self) -> &str {
+        &self.host_port
+    }
+
+    /// A connection that nobody uses: an idle one, else a new one.
+    pub(super) async fn session(self: &Arc<Server>) -> Result<Session> {
+        let idle = lock(&self.idle).pop();
+        match idle {
+            Some(live) => Ok(Session::new(Arc::clone(self), live)),
+            None => self.connect().await,
+        }
+    }
+
+    /// A new connection.
+    pub(super) async fn connect(self: &Arc<Server>) -> Result<Session> {
+        let started = Instant::now();
+        let limit = self.connect_timeout;
+        let setup = async {
+            let mut conn = self.options.connect().await.map_err(|e| self.error(e, started, None))?;
+            // One message, so one round trip; the session's limit is set where there is a session.
+            let limit =
+                if self.pooler { String::new() } else { self.limit_sql("", self.ctx.deadlines.query) };
+            let hello = format!(
+                "{limit}SELECT pg_backend_pid()::text, coalesce((SELECT backend_start::text FROM pg_stat_activity WHERE pid = pg_backend_pid()), '')"
+            );
+            let row = sqlx::raw_sql(AssertSqlSafe(hello)).fetch_one(&mut conn).await;
+            let row = row.map_err(|e| self.error(e, started, None))?;
+            let pid = text(&row, 0)?.and_then(|t| t.parse().ok()).unwrap_or(0);
+            Ok(Live { conn, pid, since: text(&row, 1)?.unwrap_or_default() })
+        };
+        let live = tokio::select! {
+            biased;
+            () = self.ctx.cancel.cancelled() => Err(Error::cancelled()),
+            live = tokio::time::timeout(limit, setup) => live.unwrap_or_else(|_| {
+                let seconds = limit.as_secs_f64();
+                Err(Error::new(Kind::Timeout, format!("{} did not answer within {seconds}s", self.host_port))
+                    .origin(self.origin())
+                    .hint(format!("look whether {} can be reached from here (firewall, VPN), or raise connect_timeout_ms", self.host_port)))
+            }),
+        };
+        Ok(Session::new(Arc::clone(self), live?))
+    }
+
+    /// `SET statement_timeout`; `scope` is `LOCAL ` or empty.
+    pub(super) fn limit_sql(&self, scope: &str, limit: Duration) -> String {
+        let ms = limit.as_millis().clamp(1, i32::MAX as u128);
+        format!("SET {scope}statement_timeout = {ms}; ")
+    }
+
+    /// The driver's error as one of the contract.
+    pub(super) fn error(&self, error: sqlx::Error, started: Instant, limit: Option<Duration>) -> Error {
+        let at = Circumstances {
+            server: &self.host_port,
+            origin: self.origin(),
+            limit,
+            elapsed: started.elapsed(),
+            cancelled: self.ctx.cancel.is_cancelled(),
+        };
+        classify(error, &at)
+    }
+
+    /// Which side this is.
+    pub(super) fn origin(&self) -> Origin {
+        if self.ctx.role == "destination" { Origin::Destination } else { Origin::Source }
+    }
+
+    /// Virtual transactions that this run holds open for reading.
+    pub(super) fn own_transactions(&self) -> BTreeSet<String> {
+        lock(&self.own).clone()
+    }
+
+    /// Notes a virtual transaction held open for reading, until the guard is dropped.
+    pub(super) fn hold(self: &Arc<Server>, transaction: String) -> Held {
+        lock(&self.own).insert(transaction.clone());
+        Held { server: Arc::clone(self), transaction }
+    }
+
+    /// Waits until queries that were given up are cancelled at the server.
+    pub(super) async fn settle(&self) {
+        let pending = std::mem::take(&mut *lock(&self.cleanups));
+        for task in pending {
+            // Each is bounded by itself; a panic in one concerns nobody else.
+            let _ = task.await;
+        }
+    }
+
+    /// Closes the idle connections and says so.
+    pub(super) async fn close(&self) {
+        self.settle().await;
+        let idle = std::mem::take(&mut *lock(&self.idle));
+        for live in idle {
+            let _ = tokio::time::timeout(Duration::from_secs(1), live.conn.close()).await;
+        }
+        let role = self.ctx.role.to_owned();
+        let message = format!("closed the connection to {}", self.target);
+        self.ctx.events.info(Body::ConnectionClosed { role }, message);
+    }
+
+    /// Has the server cancel what a lost connection was doing.
+    pub(super) fn cancel(self: &Arc<Server>, pid: i32, since: String) {
+        // Behind a pooler the backend may serve somebody else by now: there the statement's own
+        // limit and the closed connection have to do.
+        if self.pooler || pid == 0 || since.is_empty() {
+            return;
+        }
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let server = Arc::clone(self);
+        let limit = self.connect_timeout.min(Duration::from_secs(5));
+        let task = runtime.spawn(async move {
+            let work = async {
+                let Ok(mut conn) = server.options.connect().await else { return };
+                let sql = format!(
+                    "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE pid = {pid} AND backend_start = {}",
+                    sql::literal(&since)
+                );
+                let _ = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut conn).await;
+                let _ = conn.close().await;
+            };
+            let _ = tokio::time::timeout(limit, work).await;
+        });
+        let mut cleanups = lock(&self.cleanups);
+        cleanups.retain(|task| !task.is_finished());
+        cleanups.push(task);
+    }
+}
+
+/// A virtual transaction that this run holds open for reading.
+pub(super) struct Held {
+    server: Arc<Server>,
+    transaction: String,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        lock(&self.server.own).remove(&self.transaction);
+    }
+}

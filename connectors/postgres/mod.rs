@@ -1,0 +1,49 @@
+//! PostgreSQL, as a source and as a destination.
+
+mod address;
+mod decode;
+mod destination;
+mod encode;
+mod error;
+mod kinds;
+mod link;
+#[cfg(test)]
+pub(crate) mod server;
+mod session;
+mod settings;
+mod source;
+mod sql;
+
+use async_trait::async_trait;
+use waybill_protocol::{Context, Destination, Result, Role, Source, System};
+
+pub use settings::{PostgresSettings, StreamOptions, Tls};
+
+/// PostgreSQL 10 and later, and what speaks its protocol and has its catalogs.
+pub struct Postgres;
+
+#[async_trait]
+impl System for Postgres {
+    const NAME: &'static str = "postgres";
+    const TITLE: &'static str = "PostgreSQL";
+    const ROLES: &'static [Role] = &[Role::Source, Role::Destination];
+    type Source = PostgresSettings;
+    type Destination = PostgresSettings;
+    type Stream = StreamOptions;
+
+    fn validate_source(settings: &PostgresSettings) -> Result<()> {
+        settings.validate()
+    }
+
+    fn validate_destination(settings: &PostgresSettings) -> Result<()> {
+        settings.validate()
+    }
+
+    async fn open_source(ctx: Context, settings: PostgresSettings) -> Result<Box<dyn Source>> {
+        source::open(ctx, &settings).await
+    }
+
+    async fn open_destination(ctx: Context, settings: PostgresSettings) -> Result<Box<dyn Destination>> {
+        destination::open(ctx, settings).await
+    }
+}

@@ -1,0 +1,206 @@
+//! Sessions with a server: bounded statements, transactions, and work that is cancelled when dropped.
+//!
+//! A [`Server`] is what a role of a run shares; a [`Session`] is one connection of it. Statements
+//! go out over the simple protocol: one round trip, no prepared statements that a transaction pooler
+//! would be in the way of, and text answers.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, Row};
+use waybill_protocol::{Error, Kind, Result};
+
+use super::link::Live;
+pub(super) use super::link::{Facts, Held, Server};
+use crate::deadline;
+
+/// One connection. Dropped, it is closed; [`Session::release`] keeps it for the next use.
+pub(super) struct Session {
+    server: Arc<Server>,
+    live: Option<Live>,
+    in_transaction: bool,
+}
+
+impl Session {
+    pub(super) fn new(server: Arc<Server>, live: Live) -> Session {
+        Session { server, live: Some(live), in_transaction: false }
+    }
+
+    /// What it is a connection to.
+    pub(super) fn server(&self) -> &Arc<Server> {
+        &self.server
+    }
+
+    /// Whether statements can still be sent.
+    pub(super) fn usable(&self) -> bool {
+        self.live.is_some()
+    }
+
+    /// Keeps the connection for the next [`Server::session`]; one in a transaction is closed.
+    pub(super) fn release(mut self) {
+        if let Some(live) = self.live.take().filter(|_| !self.in_transaction) {
+            self.server.keep(live);
+        }
+    }
+
+    /// Asks the server what it is.
+    pub(super) async fn facts(&mut self) -> Result<Facts> {
+        let sql = "SELECT current_setting('server_version_num'), current_setting('server_version'), \
+            (SELECT oid::text FROM pg_catalog.pg_database WHERE datname = current_database()), \
+            pg_is_in_recovery()::text, \
+            coalesce(has_function_privilege(to_regprocedure('pg_catalog.pg_control_system()')::oid, 'EXECUTE'), false)::text, \
+            current_setting('server_encoding')";
+        let rows = self.query("ask the server what it is", sql).await?;
+        let row = rows.first().ok_or_else(|| Error::internal("no answer to a query without FROM"))?;
+        let field = |i| text(row, i).map(Option::unwrap_or_default);
+        Ok(Facts {
+            version: field(0)?.parse().unwrap_or(0),
+            version_text: field(1)?,
+            database_oid: field(2)?,
+            standby: field(3)? == "true",
+            control: field(4)? == "true",
+            encoding: field(5)?,
+        })
+    }
+
+    /// Takes the connection for work of one's own (COPY, bulk statements). Unless
+    /// [`Busy::done`] is called the connection is given up, and what it does is cancelled.
+    pub(super) fn busy(&mut self) -> Result<Busy<'_>> {
+        if self.live.is_none() {
+            return Err(Error::new(
+                Kind::Network,
+                format!("the connection to {} is lost", self.server.host_port()),
+            )
+            .origin(self.server.origin()));
+        }
+        Ok(Busy { session: self, finished: false, cancel: true })
+    }
+
+    /// Runs statements as one message and, outside a transaction, as one transaction, under the
+    /// query deadline. Returns all their rows; every value is text.
+    pub(super) async fn query(&mut self, purpose: &str, sql: &str) -> Result<Vec<PgRow>> {
+        let limit = self.server.ctx.deadlines.query;
+        let sent = if self.server.pooler && !self.in_transaction {
+            format!("{}{sql}", self.server.limit_sql("LOCAL ", limit))
+        } else {
+            sql.to_owned()
+        };
+        self.bounded(purpose, sql, sent).await
+    }
+
+    async fn bounded(&mut self, purpose: &str, sql: &str, sent: String) -> Result<Vec<PgRow>> {
+        let server = Arc::clone(&self.server);
+        let limit = server.ctx.deadlines.query;
+        let started = Instant::now();
+        let mut busy = self.busy()?;
+        let conn = busy.conn()?;
+        let mut answered = None;
+        let answer = deadline::bounded(&server.ctx, purpose, sql, async {
+            let answer = sqlx::raw_sql(AssertSqlSafe(sent)).fetch_all(conn).await;
+            answered = Some(answer.as_ref().err().is_none_or(survivable));
+            answer.map_err(|e| server.error(e, started, Some(limit)))
+        })
+        .await;
+        match answered {
+            Some(true) => busy.done(),
+            Some(false) => busy.lost(),
+            None => drop(busy),
+        }
+        answer.map_err(|e| e.origin(server.origin()))
+    }
+
+    /// Begins a transaction whose statements the server bounds by the query deadline;
+    /// `characteristics` such as `READ ONLY` follow BEGIN.
+    pub(super) async fn begin(&mut self, characteristics: &str) -> Result<()> {
+        let limit = self.server.limit_sql("LOCAL ", self.server.ctx.deadlines.query);
+        self.in_transaction = true;
+        self.query("begin a transaction", &format!("BEGIN {characteristics}; {limit}")).await.map(drop)
+    }
+
+    /// Begins a transaction for bulk work: the server bounds neither its statements nor its pauses.
+    pub(super) async fn begin_bulk(&mut self, characteristics: &str, then: &str) -> Result<Vec<PgRow>> {
+        self.in_transaction = true;
+        let sql = format!(
+            "BEGIN {characteristics}; SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; {then}"
+        );
+        self.query("begin a transaction", &sql).await
+    }
+
+    /// Commits.
+    pub(super) async fn commit(&mut self) -> Result<()> {
+        let answer = self.query("commit", "COMMIT").await.map(drop);
+        self.in_transaction = answer.is_err();
+        answer
+    }
+
+    /// Rolls back; a connection that cannot is closed.
+    pub(super) async fn rollback(&mut self) {
+        if self.live.is_some() && self.in_transaction {
+            match self.query("roll back", "ROLLBACK").await {
+                Ok(_) => self.in_transaction = false,
+                Err(_) => self.live = None,
+            }
+        }
+    }
+}
+
+/// Whether the connection is still in step with the server after this error.
+fn survivable(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(inner) => {
+            let code = inner.code().unwrap_or_default();
+            !(code.starts_with("08") || code.starts_with("57P"))
+        }
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => false,
+        _ => true,
+    }
+}
+
+/// A connection at work. Dropped without [`Busy::done`], it is closed and its query cancelled.
+pub(super) struct Busy<'a> {
+    session: &'a mut Session,
+    finished: bool,
+    cancel: bool,
+}
+
+impl Busy<'_> {
+    /// The connection.
+    pub(super) fn conn(&mut self) -> Result<&mut PgConnection> {
+        let live = self.session.live.as_mut();
+        live.map(|live| &mut live.conn).ok_or_else(|| Error::internal("a busy session without a connection"))
+    }
+
+    /// The work is over and the connection in step with the server.
+    pub(super) fn done(mut self) {
+        self.finished = true;
+    }
+
+    /// The server ended the work, and the connection is of no further use.
+    pub(super) fn lost(mut self) {
+        self.cancel = false;
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        if self.finished {
+            return;
+        }
+        let Some(live) = self.session.live.take() else { return };
+        let Live { conn, pid, since } = live;
+        // Closed first: a server that is blocked sending to us hears nothing else.
+        drop(conn);
+        if self.cancel {
+            self.session.server.cancel(pid, since);
+        } else {
+            // What ended this one has often ended the others too, and each would cost an attempt.
+            self.session.server.forget();
+        }
+    }
+}
+
+/// A value of a row that came over the simple protocol.
+pub(super) fn text(row: &PgRow, index: usize) -> Result<Option<String>> {
+    row.try_get_unchecked(index).map_err(|e| Error::internal("a row is not as it was asked for").cause(e))
+}

@@ -1,0 +1,125 @@
+//! The fence of open transactions: who may still commit values below what was read.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::time::Instant;
+use waybill_protocol::event::{Body, Events};
+use waybill_protocol::{CursorValue, Error, Level, Result};
+
+use crate::postgres::session::{Session, text};
+
+/// A transaction that is open.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Holder {
+    /// Its key in the state: `virtual:3/1234@<start of the server>` or `prepared:<gid>`.
+    pub(super) key: String,
+    /// Who holds it: pid, user, application; or gid, owner, prepared.
+    pub(super) who: serde_json::Value,
+    shown: String,
+}
+
+/// The transactions of this database that are open and stay so for a while. Looks at prepared
+/// ones in a statement after the others: what is prepared in between is seen there.
+pub(super) async fn holders(session: &mut Session, first: bool, events: &Events) -> Result<Vec<Holder>> {
+    let mut running = running(session).await?;
+    let mut prepared = prepared(session).await?;
+    let patience = if first { Duration::from_secs(30) } else { Duration::from_millis(200) };
+    let until = Instant::now() + patience;
+    let mut pause = Duration::from_millis(10);
+    let mut said = false;
+    while (!running.is_empty() || (first && !prepared.is_empty())) && Instant::now() + pause < until {
+        if first && !said && pause >= Duration::from_millis(80) {
+            said = true;
+            let names: Vec<&str> = running.iter().chain(&prepared).map(|h| h.shown.as_str()).collect();
+            let message = format!("waiting up to 30s for open transactions to end: {}", names.join("; "));
+            events.info(Body::Runtime { detail: serde_json::Value::Null }, message);
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_millis(500));
+        let still: BTreeSet<String> = self::running(session).await?.into_iter().map(|h| h.key).collect();
+        running.retain(|holder| still.contains(&holder.key));
+        prepared = self::prepared(session).await?;
+    }
+    running.extend(prepared);
+    Ok(running)
+}
+
+/// Transactions under way, without those that this run holds open for reading.
+async fn running(session: &mut Session) -> Result<Vec<Holder>> {
+    // A virtual transaction is never used again while the server runs; the start of the server
+    // tells it from one of the same number after a restart, and everybody may see it.
+    let sql = "SELECT l.virtualtransaction, l.pid::text, a.usename::text, a.application_name, \
+        (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::int8::text \
+        FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid \
+        WHERE l.locktype = 'virtualxid' AND l.mode = 'ExclusiveLock' AND l.granted \
+        AND a.datname = current_database() AND a.usesysid IS NOT NULL AND l.pid <> pg_backend_pid()";
+    let rows = session.query("look for open transactions", sql).await?;
+    let own = session.server().own_transactions();
+    let mut found = Vec::new();
+    for row in &rows {
+        let field = |i| text(row, i).map(Option::unwrap_or_default);
+        let transaction = field(0)?;
+        if own.contains(&transaction) {
+            continue;
+        }
+        let (pid, user, application) = (field(1)?, field(2)?, field(3)?);
+        found.push(Holder {
+            key: format!("virtual:{transaction}@{}", field(4)?),
+            shown: format!("pid {pid} of user {user} ({application})"),
+            who: json!({"pid": pid, "user": user, "application": application, "transaction": transaction}),
+        });
+    }
+    Ok(found)
+}
+
+async fn prepared(session: &mut Session) -> Result<Vec<Holder>> {
+    let sql = "SELECT gid, owner::text, prepared::text FROM pg_catalog.pg_prepared_xacts \
+        WHERE database = current_database()";
+    let rows = session.query("look for prepared transactions", sql).await?;
+    let holder = |row| -> Result<Holder> {
+        let field = |i| text(row, i).map(Option::unwrap_or_default);
+        let (gid, owner, since) = (field(0)?, field(1)?, field(2)?);
+        Ok(Holder {
+            key: format!("prepared:{gid}"),
+            shown: format!("the prepared transaction {gid:?} of user {owner}"),
+            who: json!({"prepared": gid, "user": owner, "since": since}),
+        })
+    };
+    rows.iter().map(holder).collect()
+}
+
+/// Says who forces the window to stay wide, loudly where nothing bounds it or where it has lasted
+/// since an earlier run.
+pub(super) fn report(
+    events: &Events,
+    holders: &[Holder],
+    known: impl Fn(&str) -> bool,
+    floor: Option<&CursorValue>,
+) {
+    for holder in holders {
+        let old = known(&holder.key);
+        let level = if old || floor.is_none() { Level::Warn } else { Level::Info };
+        let effect = match floor {
+            Some(floor) => format!("the next run reads again from {floor}"),
+            None => "the next run reads everything again".to_owned(),
+        };
+        let since = if old { "still open since an earlier run" } else { "open" };
+        let message = format!("{} is {since}: {effect}. End it to stop this", holder.shown);
+        let floor = floor.map(CursorValue::plain);
+        events.emit(level, Body::WindowWidened { holder: holder.who.clone(), floor }, message, None);
+    }
+}
+
+/// What tells one server from another behind the same address.
+pub(super) const SERVER_SQL: &str = "(extract(epoch FROM pg_postmaster_start_time()) * 1000000)::int8::text || ' ' || pg_is_in_recovery()::text || ' ' || coalesce(inet_server_addr()::text, '')";
+
+/// Both looks must have been at one server.
+pub(super) fn same_server(before: &str, now: &str) -> Result<()> {
+    if before == now {
+        return Ok(());
+    }
+    Err(Error::new(waybill_protocol::Kind::Network, "two statements in a row reached two different servers")
+        .hint("name one server as host, not a name that stands for several"))
+}

@@ -1,0 +1,97 @@
+//! PostgreSQL as a source.
+
+mod check;
+mod copy;
+mod cursor;
+mod discover;
+mod fence;
+mod query;
+mod read;
+mod relation;
+mod select;
+mod send;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+mod value;
+mod window;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use waybill_protocol::{
+    Catalog, Check, Context, Error, Logical, Outlet, Progress, Reading, Result, Slice, Source, StreamRead,
+    StreamSelection,
+};
+
+use super::session::Server;
+use super::settings::PostgresSettings;
+
+/// Opens a session as a source.
+pub(super) async fn open(ctx: Context, settings: &PostgresSettings) -> Result<Box<dyn Source>> {
+    Ok(Box::new(PostgresSource { server: Server::open(ctx, settings).await? }))
+}
+
+struct PostgresSource {
+    server: Arc<Server>,
+}
+
+#[async_trait]
+impl Source for PostgresSource {
+    async fn check(&self) -> Result<Vec<Check>> {
+        check::check(&self.server).await
+    }
+
+    async fn discover(&self, selections: &[StreamSelection]) -> Result<Catalog> {
+        discover::discover(&self.server, selections).await
+    }
+
+    async fn plan(&self, streams: &[Arc<StreamRead>], _progress: &Progress) -> Result<Vec<Slice>> {
+        let slice =
+            |read: &Arc<StreamRead>| Slice { ordered: ordered(read), ..Slice::whole(Arc::clone(read)) };
+        Ok(streams.iter().map(slice).collect())
+    }
+
+    async fn read(&self, slice: &Slice, progress: &Progress, outlet: &Outlet) -> Result<()> {
+        let work = async {
+            for stream in &slice.streams {
+                let state = progress.streams.get(&stream.stream).cloned().unwrap_or_default();
+                let whole = read::read(&self.server, stream, &state, outlet)
+                    .await
+                    .map_err(|e| e.stream(&stream.stream).origin(self.server.origin()))?;
+                if !whole {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        let outcome = tokio::select! {
+            biased;
+            () = self.server.ctx.cancel.cancelled() => Err(Error::cancelled()),
+            outcome = work => outcome,
+        };
+        if outcome.is_err() {
+            self.server.settle().await;
+        }
+        outcome
+    }
+
+    async fn close(&self) {
+        self.server.close().await;
+    }
+}
+
+/// Whether a stream is read in the cursor's order, with checkpoints on the way: not for text,
+/// whose order only the server knows, nor where no state will move.
+fn ordered(read: &StreamRead) -> bool {
+    let by_value = match &read.reading {
+        Reading::Cursor { logical, .. } => *logical != Logical::Text,
+        _ => false,
+    };
+    read.ordered && by_value && moves_state(read)
+}
+
+/// Whether reading it moves state.
+fn moves_state(read: &StreamRead) -> bool {
+    read.from.is_none() && read.to.is_none() && read.limit.is_none()
+}

@@ -1,0 +1,134 @@
+//! The SELECT that a stream is read by.
+
+use arrow_schema::{DataType, Field};
+use waybill_protocol::{Error, IN_WINDOW_COLUMN, Kind, Logical, Result, StreamRead};
+
+use super::query::derived;
+use super::relation::RelationColumn;
+use crate::postgres::decode::ColumnPlan;
+use crate::postgres::kinds::{PgType, Wire, oid};
+use crate::postgres::sql;
+
+/// What is read and in which form.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Selected {
+    /// Expressions, in order.
+    pub(super) expressions: Vec<String>,
+    /// What each sends and becomes.
+    pub(super) plans: Vec<ColumnPlan>,
+}
+
+/// The rows' source: the table or the query, as in `FROM`, under the name `q`.
+pub(super) fn from(read: &StreamRead) -> String {
+    match &read.selection.query {
+        Some(query) => derived(query),
+        None => format!("{} AS q", table(read)),
+    }
+}
+
+/// The namespace of a table; the catalog always names one.
+pub(super) fn namespace(read: &StreamRead) -> &str {
+    read.source.0.as_deref().unwrap_or("public")
+}
+
+/// The table's name, quoted.
+pub(super) fn table(read: &StreamRead) -> String {
+    sql::qualified(Some(namespace(read)), &read.source.1)
+}
+
+/// The person's condition with brackets around it; the line break ends a comment in it.
+pub(super) fn filter(read: &StreamRead) -> Option<String> {
+    read.selection.filter.as_ref().map(|text| format!("({}\n)", sql::statement(text)))
+}
+
+/// How the columns that are asked for are had from those there are.
+pub(super) fn select(read: &StreamRead, columns: &[RelationColumn]) -> Result<Selected> {
+    let mut selected = Selected { expressions: Vec::new(), plans: Vec::new() };
+    for field in read.schema.fields() {
+        let (expression, wire) = column(read, columns, field)?;
+        selected.expressions.push(expression);
+        selected.plans.push(ColumnPlan { wire, field: field.as_ref().clone() });
+    }
+    Ok(selected)
+}
+
+impl Selected {
+    /// Adds the column that says whether a row stays in the window, as the server compares.
+    pub(super) fn in_window(&mut self, column: &str, floor: Option<&str>) {
+        let column = sql::ident(column);
+        self.expressions.push(match floor {
+            Some(floor) => format!("coalesce(q.{column} >= {floor}, false)"),
+            None => format!("q.{column} IS NOT NULL"),
+        });
+        let field = Field::new(IN_WINDOW_COLUMN, DataType::Boolean, true);
+        self.plans.push(ColumnPlan { wire: Wire::Bool, field });
+    }
+}
+
+/// One column: its expression and what that sends.
+pub(super) fn column(read: &StreamRead, columns: &[RelationColumn], field: &Field) -> Result<(String, Wire)> {
+    let name = field.name();
+    let changed = |what: String| {
+        Error::new(Kind::Schema, format!("column {name:?} of {}: {what}", read.stream))
+            .retry(true)
+            .stream(&read.stream)
+            .hint("the columns changed while the run was under way; the next attempt looks at them again")
+    };
+    let found = columns.iter().find(|c| c.name == *name).ok_or_else(|| changed("is gone".into()))?;
+    let wanted = Logical::of(field)?;
+    expression(&format!("q.{}", sql::ident(name)), found.pg_type(), wanted)
+        .ok_or_else(|| changed(format!("is {} now and cannot be read as {wanted}", found.native)))
+}
+
+/// A column of a type as another: itself, or through a cast at the server that loses nothing.
+fn expression(column: &str, from: PgType, wanted: Logical) -> Option<(String, Wire)> {
+    use Logical::*;
+    let cast = |to: &str, wire| Some((format!("{column}::{to}"), wire));
+    let natural = from.logical();
+    if natural == wanted {
+        return match from.wire() {
+            Some(wire) => Some((column.to_owned(), wire)),
+            None => cast("text", Wire::Text),
+        };
+    }
+    match (natural, wanted) {
+        (Int16, Int32) => cast("int4", Wire::Int4),
+        (Int16 | Int32, Int64) => cast("int8", Wire::Int8),
+        (Int16, Float32) => cast("float4", Wire::Float4),
+        (Int16 | Int32 | Float32, Float64) => cast("float8", Wire::Float8),
+        (Int16 | Int32 | Int64, Decimal { .. } | Numeric) => cast("numeric", Wire::Numeric),
+        (Decimal { .. } | Numeric, Decimal { .. } | Numeric) => Some((column.to_owned(), Wire::Numeric)),
+        // By way of the shortest text, which is the value; a direct cast rounds to 15 digits.
+        (Float32 | Float64, Numeric) => cast("text::numeric", Wire::Numeric),
+        (_, Text) if from.oid == oid::BPCHAR => Some((column.to_owned(), Wire::Text)),
+        (_, Text) => cast("text", Wire::Text),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(oid: u32) -> PgType {
+        PgType { oid, typmod: -1, is_enum: false }
+    }
+
+    #[test]
+    fn casts_lose_nothing_or_are_refused() {
+        let ok = |from, wanted| expression("q.\"c\"", of(from), wanted);
+        assert_eq!(ok(oid::INT4, Logical::Int32), Some(("q.\"c\"".into(), Wire::Int4)));
+        assert_eq!(ok(oid::INT4, Logical::Int64), Some(("q.\"c\"::int8".into(), Wire::Int8)));
+        assert_eq!(ok(869, Logical::Text), Some(("q.\"c\"::text".into(), Wire::Text)));
+        assert_eq!(ok(oid::BPCHAR, Logical::Text), Some(("q.\"c\"".into(), Wire::Text)));
+        for (from, wanted) in [
+            (oid::INT8, Logical::Int32),
+            (oid::INT8, Logical::Float64),
+            (oid::TEXT, Logical::Int32),
+            (oid::TIMESTAMP, Logical::TimestampTz),
+            (oid::JSONB, Logical::Uuid),
+        ] {
+            assert_eq!(ok(from, wanted), None, "{from} {wanted}");
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Batches and checkpoints on their way to the outlet.
+
+use std::time::{Duration, Instant};
+
+use arrow_array::RecordBatch;
+use waybill_protocol::outlet::BATCH_BYTES;
+use waybill_protocol::{Change, Logical, Message, Outlet, Patch, Result, Scope, StreamRead, StreamState};
+
+use super::value::cursor_at;
+use super::window::Window;
+
+/// How long an ordered read goes on without a checkpoint.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
+
+/// Where the checkpoints of an ordered read come from.
+pub(super) struct Checkpoints<'a> {
+    /// The window of the attempt.
+    pub(super) window: &'a Window,
+    /// The cursor's place in the batch.
+    pub(super) column: usize,
+    /// Its type.
+    pub(super) logical: Logical,
+}
+
+/// Sends one stream's batches, with checkpoints where it is read in order.
+pub(super) struct Sender<'a> {
+    outlet: &'a Outlet,
+    stream: &'a str,
+    checkpoints: Option<Checkpoints<'a>>,
+    bytes: usize,
+    last: Instant,
+}
+
+impl<'a> Sender<'a> {
+    /// A sender for one attempt.
+    pub(super) fn new(
+        outlet: &'a Outlet,
+        read: &'a StreamRead,
+        checkpoints: Option<Checkpoints<'a>>,
+    ) -> Self {
+        Sender { outlet, stream: &read.stream, checkpoints, bytes: 0, last: Instant::now() }
+    }
+
+    /// Where it sends to.
+    pub(super) fn outlet(&self) -> &Outlet {
+        self.outlet
+    }
+
+    /// Whether a checkpoint should come although the batch is small.
+    pub(super) fn overdue(&self) -> bool {
+        self.checkpoints.is_some() && self.last.elapsed() >= CHECKPOINT_EVERY
+    }
+
+    /// Sends a batch and, when it is time, a checkpoint.
+    pub(super) async fn batch(&mut self, batch: RecordBatch) -> Result<()> {
+        let reached = match &self.checkpoints {
+            Some(c) => {
+                let last = batch.num_rows().saturating_sub(1);
+                cursor_at(batch.column(c.column), c.logical, last)?.map(|at| c.window.reached(&at))
+            }
+            None => None,
+        };
+        self.bytes += batch.get_array_memory_size();
+        self.outlet.batch(self.stream, batch).await?;
+        if let Some(state) = reached
+            && (self.bytes >= BATCH_BYTES || self.last.elapsed() >= CHECKPOINT_EVERY)
+        {
+            checkpoint(self.outlet, self.stream, Some(&state)).await?;
+            self.bytes = 0;
+            self.last = Instant::now();
+        }
+        Ok(())
+    }
+}
+
+/// Sends a checkpoint; without a state it changes none.
+pub(super) async fn checkpoint(outlet: &Outlet, stream: &str, state: Option<&StreamState>) -> Result<()> {
+    let change = state.map(|s| (Scope::Stream(stream.to_owned()), Change::Put(s.to_value())));
+    let patch: Patch = change.into_iter().collect();
+    outlet.send(Message::Checkpoint { patch }).await
+}

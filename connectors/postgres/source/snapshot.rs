@@ -1,0 +1,96 @@
+//! The shape of what is read, and the snapshot that it is read in.
+
+use waybill_protocol::{Error, Kind, Result, StreamRead};
+
+use super::fence::SERVER_SQL;
+use super::query;
+use super::relation::{RelationColumn, relations};
+use super::select;
+use crate::postgres::session::{Held, Session, text};
+use crate::postgres::sql;
+
+/// What is read, as the server's catalogs have it now.
+#[derive(Debug, PartialEq)]
+pub(super) struct Shape {
+    pub(super) columns: Vec<RelationColumn>,
+    /// The relation; a query has none.
+    pub(super) table: Option<Table>,
+}
+
+#[derive(Debug, PartialEq)]
+pub(super) struct Table {
+    oid: u32,
+    /// `r`, `p`, `v`, `m` or `f`.
+    pub(super) kind: String,
+    readable: bool,
+    /// Whether a subscription fills it.
+    pub(super) subscribed: bool,
+}
+
+/// Looks at the columns.
+pub(super) async fn shape(session: &mut Session, read: &StreamRead) -> Result<Shape> {
+    if let Some(query) = &read.selection.query {
+        return Ok(Shape { columns: query::describe(session, query).await?, table: None });
+    }
+    let (namespace, name) = (select::namespace(read), &read.source.1);
+    let condition = format!("n.nspname = {} AND c.relname = {}", sql::literal(namespace), sql::literal(name));
+    let found = relations(session, "look at the columns", &condition).await?;
+    let relation = found.into_iter().next().ok_or_else(|| {
+        Error::new(Kind::NotFound, format!("{} is not there any more", read.stream))
+            .hint("run `waybill connection discover` to see what there is")
+    })?;
+    let table = Table {
+        oid: relation.oid,
+        kind: relation.kind,
+        readable: relation.readable,
+        subscribed: relation.subscribed,
+    };
+    Ok(Shape { columns: relation.columns, table: Some(table) })
+}
+
+/// A snapshot being read.
+pub(super) struct Snapshot {
+    /// Its columns, verified under the lock.
+    pub(super) shape: Shape,
+    /// Which server it is on.
+    pub(super) server: String,
+    _held: Option<Held>,
+}
+
+/// Begins the transaction that reads: one snapshot, nothing written, no limits at the server, the
+/// table locked against changes of its columns, which are then looked at again.
+pub(super) async fn begin(session: &mut Session, read: &StreamRead, before: &Shape) -> Result<Snapshot> {
+    // Texts are written in one way whatever database or role are set to.
+    let mut then = "SET LOCAL datestyle = 'ISO, YMD'; SET LOCAL intervalstyle = 'postgres'; SET LOCAL timezone = 'UTC'; \
+        SET LOCAL extra_float_digits = 3; SET LOCAL bytea_output = 'hex'; "
+        .to_owned();
+    let facts = session.server().facts();
+    if facts.encoding == "SQL_ASCII" {
+        // The server would refuse bytes that are not UTF-8 without naming the column.
+        then.push_str("SET LOCAL client_encoding = 'SQL_ASCII'; ");
+    }
+    // A lock taken by LOCK comes before the snapshot, so that no TRUNCATE or rewrite falls in
+    // between. It wants the right to all columns; the SELECT itself takes the same lock anyway.
+    if let Some(table) = &before.table
+        && table.readable
+        && (matches!(table.kind.as_str(), "r" | "p") || (table.kind == "v" && facts.version >= 110_000))
+    {
+        then.push_str(&format!("LOCK TABLE {} IN ACCESS SHARE MODE; ", select::table(read)));
+    }
+    then.push_str(&format!(
+        "SELECT (SELECT virtualtransaction FROM pg_catalog.pg_locks WHERE locktype = 'virtualxid' \
+         AND pid = pg_backend_pid() AND granted LIMIT 1), {SERVER_SQL}"
+    ));
+    let rows = session.begin_bulk("ISOLATION LEVEL REPEATABLE READ READ ONLY", &then).await?;
+    let row = rows.first().ok_or_else(|| Error::internal("no answer to a query without FROM"))?;
+    let own = text(row, 0)?;
+    let server = text(row, 1)?.unwrap_or_default();
+    let held = own.map(|transaction| session.server().hold(transaction));
+    let shape = shape(session, read).await?;
+    if shape != *before {
+        return Err(Error::new(Kind::Schema, format!("the columns of {} changed just now", read.stream))
+            .retry(true)
+            .hint("the next attempt reads with the new ones"));
+    }
+    Ok(Snapshot { shape, server, _held: held })
+}

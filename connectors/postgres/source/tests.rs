@@ -1,0 +1,7 @@
+//! Against a real server.
+
+mod cursor;
+mod fixture;
+mod reading;
+mod session;
+mod types;

@@ -1,0 +1,159 @@
+//! SQLite as a source.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use rusqlite::Connection;
+use tokio::sync::mpsc;
+use waybill_protocol::event::Body;
+use waybill_protocol::{
+    Catalog, Check, Context, Kind, Level, Logical, Origin, Outlet, Progress, Reading, Result, Slice, Source,
+    StreamRead, StreamSelection,
+};
+
+use super::database::{Database, open_to_read};
+use super::discover::{self, Found};
+use super::fault::Doing;
+use super::read;
+use crate::deadline::bounded;
+
+const COUNT: &str = "SELECT count(*) FROM sqlite_schema WHERE type IN ('table', 'view')";
+const LIST: &str = "SELECT … FROM sqlite_schema, pragma_table_list";
+const LOOK: &str = "SELECT … FROM pragma_table_xinfo(?); SELECT … LIMIT 10000";
+
+/// A session with a database file that is read.
+pub(crate) struct SqliteSource {
+    ctx: Context,
+    path: PathBuf,
+    identity: String,
+    database: Database,
+}
+
+impl SqliteSource {
+    /// Opens the file, which has to exist. `named` is the path as the config has it.
+    pub(crate) async fn open(ctx: Context, path: PathBuf, named: String) -> Result<SqliteSource> {
+        let started = Instant::now();
+        let database = bounded(&ctx, "open the database", COUNT, connect(path.clone())).await?;
+        let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let target = path.display().to_string();
+        let server = format!("SQLite {}", rusqlite::version());
+        let body = Body::ConnectionOpened {
+            role: ctx.role.into(),
+            system: "sqlite".into(),
+            server,
+            target: target.clone(),
+            ms,
+        };
+        ctx.events.info(body, format!("opened {target}"));
+        Ok(SqliteSource { ctx, path, identity: format!("sqlite:{named}"), database })
+    }
+
+    /// A bounded query.
+    async fn ask<T: Send + 'static>(
+        &self,
+        purpose: &str,
+        sql: &str,
+        query: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let ctx = &self.ctx;
+        let work = self.database.call(&ctx.cancel, move |conn, _| query(conn));
+        bounded(ctx, purpose, sql, work).await
+    }
+}
+
+async fn connect(path: PathBuf) -> Result<Database> {
+    Database::open(Origin::Source, move || open_to_read(&path)).await
+}
+
+#[async_trait]
+impl Source for SqliteSource {
+    async fn check(&self) -> Result<Vec<Check>> {
+        let tables = self.ask("read the schema", COUNT, |conn| {
+            conn.query_row(COUNT, [], |row| row.get::<_, i64>(0)).reading("read the schema")
+        });
+        Ok(vec![match tables.await {
+            Ok(count) => {
+                Check::passed("read", format!("SQLite {}, {count} tables and views", rusqlite::version()))
+            }
+            Err(error) => Check::failed("read", &error),
+        }])
+    }
+
+    async fn discover(&self, selections: &[StreamSelection]) -> Result<Catalog> {
+        let chosen = selections.to_vec();
+        let found = self.ask("list tables", LIST, move |conn| discover::list(conn, &chosen)).await?;
+        let mut streams = Vec::new();
+        for Found { name, table, kind, named } in found {
+            let purpose = format!("discover {name}");
+            let stream = self.ask(&purpose, LOOK, {
+                let name = name.clone();
+                move |conn| discover::table_stream(conn, &name, &table, &kind)
+            });
+            match stream.await {
+                Ok(stream) => streams.push(stream),
+                // A broken view keeps nobody from the others.
+                Err(error) if !named && error.kind() == Kind::Schema => {
+                    let message = format!("{name} is left out: {error}");
+                    let body = Body::Runtime { detail: serde_json::Value::Null };
+                    self.ctx.events.emit(Level::Warn, body, message, Some(error.record()));
+                }
+                Err(error) => return Err(error.context(&name).stream(name)),
+            }
+        }
+        for selection in selections {
+            if let Some(query) = selection.query.clone() {
+                let name = selection.name.clone();
+                let purpose = format!("discover {name}");
+                let stream =
+                    self.ask(&purpose, LOOK, move |conn| discover::query_stream(conn, &name, &query));
+                streams.push(stream.await.map_err(|e| e.stream(&selection.name))?);
+            }
+        }
+        Ok(Catalog { identity: self.identity.clone(), streams })
+    }
+
+    fn infers(&self) -> bool {
+        true
+    }
+
+    async fn plan(&self, streams: &[Arc<StreamRead>], _progress: &Progress) -> Result<Vec<Slice>> {
+        let slice = |stream: &Arc<StreamRead>| {
+            // The order of text is the database's: no checkpoint on the way could say where it is.
+            let by_cursor = |l: &Logical| *l != Logical::Text;
+            let ordered = matches!(&stream.reading, Reading::Cursor { logical, .. } if by_cursor(logical));
+            Slice { ordered: ordered && stream.ordered, ..Slice::whole(Arc::clone(stream)) }
+        };
+        Ok(streams.iter().map(slice).collect())
+    }
+
+    async fn read(&self, slice: &Slice, progress: &Progress, outlet: &Outlet) -> Result<()> {
+        for stream in &slice.streams {
+            let state = progress.streams.get(&stream.stream).cloned().unwrap_or_default();
+            let database = connect(self.path.clone()).await?;
+            let (out, mut messages) = mpsc::channel(1);
+            let reading = Arc::clone(stream);
+            let work = database
+                .call(&self.ctx.cancel, move |conn, stop| read::read(conn, stop, &reading, state, &out));
+            // Owns the receiving end: once a send is refused, reading ends too.
+            let forward = async move {
+                while let Some(message) = messages.recv().await {
+                    outlet.send(message).await?;
+                }
+                Ok(())
+            };
+            let (worked, forwarded) = tokio::join!(work, forward);
+            database.close().await;
+            forwarded?;
+            worked.map_err(|e| e.stream(&stream.stream))?;
+        }
+        Ok(())
+    }
+
+    async fn close(&self) {
+        self.database.close().await;
+        let role = self.ctx.role.to_owned();
+        self.ctx.events.info(Body::ConnectionClosed { role }, "closed the database");
+    }
+}

@@ -1,0 +1,185 @@
+//! Reading a log line by line, whatever a killed process, a full disk or an editor left in it.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read as _};
+use std::path::Path;
+
+use super::line::Line;
+
+/// The longest line that is read; a longer one is bad and passed over.
+const LONGEST: u64 = 16 << 20;
+
+/// What a log holds.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Entry {
+    /// A line.
+    Line(Box<Line>),
+    /// The end of a log whose last line was not written whole.
+    Torn {
+        /// Where it begins, bytes from the start of the file.
+        offset: u64,
+        /// How much of it there is, bytes.
+        text_len: u64,
+    },
+    /// A whole line that is no event.
+    Bad {
+        /// Its number in the file, from 1.
+        line_no: u64,
+        /// Why, in a few words.
+        why: String,
+    },
+}
+
+/// The entries of a log, one after the other, in memory bounded by one line.
+#[derive(Debug)]
+pub struct Reader<R> {
+    input: R,
+    buffer: Vec<u8>,
+    offset: u64,
+    line_no: u64,
+    done: bool,
+}
+
+impl Reader<BufReader<File>> {
+    /// Opens a log.
+    pub fn open(path: &Path) -> io::Result<Reader<BufReader<File>>> {
+        Ok(Reader::new(BufReader::new(File::open(path)?)))
+    }
+}
+
+impl<R: BufRead> Reader<R> {
+    /// Reads a log from anything.
+    pub fn new(input: R) -> Reader<R> {
+        Reader { input, buffer: Vec::new(), offset: 0, line_no: 0, done: false }
+    }
+
+    fn bad(&self, why: impl Into<String>) -> Entry {
+        Entry::Bad { line_no: self.line_no, why: why.into() }
+    }
+
+    /// The next entry, blank lines passed over; `None` at the end.
+    fn entry(&mut self) -> Option<Entry> {
+        loop {
+            self.buffer.clear();
+            self.line_no += 1;
+            let start = self.offset;
+            let read = match self.input.by_ref().take(LONGEST).read_until(b'\n', &mut self.buffer) {
+                Ok(read) => read as u64,
+                Err(error) => {
+                    self.done = true;
+                    return Some(self.bad(format!("it cannot be read: {error}")));
+                }
+            };
+            self.offset += read;
+            if read == 0 {
+                return None;
+            }
+            let Some(line) = self.buffer.strip_suffix(b"\n") else {
+                return Some(if read == LONGEST { self.overlong() } else { self.tail(start) });
+            };
+            if !line.trim_ascii().is_empty() {
+                let parsed = Line::parse(line);
+                return Some(parsed.map_or_else(|why| self.bad(why), |line| Entry::Line(Box::new(line))));
+            }
+        }
+    }
+
+    /// A last line without its line feed: whole in itself, or torn.
+    fn tail(&mut self, offset: u64) -> Entry {
+        self.done = true;
+        match Line::parse(&self.buffer) {
+            Ok(line) => Entry::Line(Box::new(line)),
+            Err(_) => Entry::Torn { offset, text_len: self.offset - offset },
+        }
+    }
+
+    /// Passes over the rest of a line that is too long.
+    fn overlong(&mut self) -> Entry {
+        loop {
+            let (used, ended) = match self.input.fill_buf() {
+                Ok([]) => (0, true),
+                Ok(bytes) => match bytes.iter().position(|byte| *byte == b'\n') {
+                    Some(at) => (at + 1, true),
+                    None => (bytes.len(), false),
+                },
+                Err(_) => (0, true),
+            };
+            self.input.consume(used);
+            self.offset += used as u64;
+            if ended {
+                return self.bad(format!("it is longer than {} MiB", LONGEST >> 20));
+            }
+        }
+    }
+}
+
+impl<R: BufRead> Iterator for Reader<R> {
+    type Item = Entry;
+
+    fn next(&mut self) -> Option<Entry> {
+        if self.done {
+            return None;
+        }
+        let entry = self.entry();
+        self.done |= entry.is_none();
+        entry
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(seq: u64) -> String {
+        format!(
+            "{{\"v\":1,\"seq\":{seq},\"ts\":\"2026-01-02T03:04:05.000001Z\",\"t_ms\":{seq},\"level\":\"info\",\"event\":\"phase.started\",\"run_id\":\"r\",\"connection\":\"c\",\"message\":\"é {seq}\",\"data\":{{}}}}\n"
+        )
+    }
+
+    #[test]
+    fn a_log_cut_off_at_any_byte_is_read_up_to_there() {
+        let log: String = (1..=3).map(line).collect();
+        let ends: Vec<usize> = log.match_indices('\n').map(|(at, _)| at).collect();
+        for cut in 0..=log.len() {
+            let entries: Vec<Entry> = Reader::new(&log.as_bytes()[..cut]).collect();
+            // A line is there as soon as its last brace is, its line feed or not.
+            let whole = ends.iter().filter(|end| **end <= cut).count();
+            let lines: Vec<u64> = entries
+                .iter()
+                .filter_map(|entry| match entry {
+                    Entry::Line(line) => Some(line.seq),
+                    _ => None,
+                })
+                .collect();
+            assert_eq!(lines, (1..=whole as u64).collect::<Vec<_>>(), "cut at {cut}");
+            let begun = if whole == 0 { 0 } else { ends[whole - 1] + 1 };
+            if cut > begun {
+                let torn = Entry::Torn { offset: begun as u64, text_len: (cut - begun) as u64 };
+                assert_eq!(entries.last(), Some(&torn), "cut at {cut}");
+            } else {
+                assert_eq!(entries.len(), whole, "cut at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn bad_lines_are_passed_over_and_counted() {
+        let mut log = line(1).into_bytes();
+        log.extend_from_slice(b"\n{\"half\": \n\xff\xfe\n");
+        log.extend_from_slice(line(2).as_bytes());
+        log.extend_from_slice(&vec![b'x'; (LONGEST + 5) as usize]);
+        log.push(b'\n');
+        log.extend_from_slice(line(3).as_bytes());
+        log.extend_from_slice(&[0; 512]);
+        let entries: Vec<Entry> = Reader::new(log.as_slice()).collect();
+        let shape: Vec<String> = entries
+            .iter()
+            .map(|entry| match entry {
+                Entry::Line(line) => format!("line {}", line.seq),
+                Entry::Torn { text_len, .. } => format!("torn {text_len}"),
+                Entry::Bad { line_no, .. } => format!("bad {line_no}"),
+            })
+            .collect();
+        assert_eq!(shape, ["line 1", "bad 3", "bad 4", "line 2", "bad 6", "line 3", "torn 512"]);
+    }
+}

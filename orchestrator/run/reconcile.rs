@@ -1,0 +1,388 @@
+//! Where a stream starts from: the six rules that settle config against destination (pure).
+//!
+//! The destination is the truth about what it holds; the config mirrors it and carries a person's
+//! instructions. Which rule decided is said in every run, in words.
+
+use serde_json::{Value, json};
+use waybill_protocol::state::digest;
+use waybill_protocol::{CursorValue, Error, Kind, Logical, OnEmpty, StateRow, StreamState};
+
+use crate::store::state_entry::StateEntry;
+
+/// What the rules look at.
+pub struct Known<'a> {
+    /// The connection's name, for the commands in a refusal.
+    pub connection: &'a str,
+    /// The stream.
+    pub stream: &'a str,
+    /// The entry in the config.
+    pub entry: Option<&'a StateEntry>,
+    /// The row at the destination.
+    pub row: Option<&'a StateRow>,
+    /// What the state must belong to.
+    pub fingerprint: &'a str,
+    /// Whether the table is gone, or empty.
+    pub table_empty: bool,
+    /// What to do then.
+    pub on_empty: OnEmpty,
+    /// The cursor's type; `None` for streams read file by file.
+    pub cursor: Option<Logical>,
+}
+
+/// What a stream will do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Start {
+    /// Nothing was ever loaded.
+    First,
+    /// Go on from here.
+    Continue(StreamState),
+    /// Load everything again into staging and swap.
+    Rebuild,
+}
+
+/// A decision: the rule, what it means in words, and what to remember as its base.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    /// The rule that decided, `1` to `6`.
+    pub rule: &'static str,
+    /// What the stream will do.
+    pub start: Start,
+    /// In words: what will be read and why.
+    pub words: String,
+    /// Whether a person should read the words.
+    pub warn: bool,
+    /// What the state rows of this run are based on: a nonce, or the digest of the config's value.
+    pub based_on: Option<String>,
+}
+
+/// Applies the rules, first that fits.
+pub fn reconcile(known: &Known<'_>) -> Result<Decision, Error> {
+    let based_on = base(known.entry);
+    let done = match (known.entry.and_then(StateEntry::nonce), known.row) {
+        (Some(nonce), Some(row)) => row.based_on.as_deref() == Some(nonce),
+        _ => false,
+    };
+    if let Some(entry) = known.entry
+        && entry.nonce().is_some()
+        && !done
+    {
+        return instruction(known, entry, based_on);
+    }
+    let Some(row) = known.row else {
+        return match known.entry {
+            None => Ok(Decision {
+                rule: "3",
+                start: Start::First,
+                words: "first load: reads everything".into(),
+                warn: false,
+                based_on,
+            }),
+            Some(entry) => Err(absent(known, entry)),
+        };
+    };
+    if row.fingerprint != known.fingerprint {
+        return Err(refusal(
+            known,
+            "its stored state belongs to another source, cursor, key, filter or mode",
+            &shown(row),
+            row.rows,
+        ));
+    }
+    if known.table_empty && row.rows > 0 && known.on_empty == OnEmpty::Refuse {
+        let what = format!("table {} is gone or empty although {} rows were loaded", row.table, row.rows);
+        return Err(refusal(known, &what, &shown(row), row.rows)
+            .hint(format!("{} (set on_empty: accept for a table that is emptied on purpose)", ways(known))));
+    }
+    adopt_or_honour(known, row, based_on)
+}
+
+fn adopt_or_honour(known: &Known<'_>, row: &StateRow, based_on: Option<String>) -> Result<Decision, Error> {
+    let state = read_state(known, row)?;
+    let from = state.shown();
+    let adopt = |why: &str| Decision {
+        rule: "5",
+        start: Start::Continue(state.clone()),
+        words: format!("continues from {} ({why})", plain(&from)),
+        warn: false,
+        based_on: based_on.clone(),
+    };
+    match known.entry {
+        None => Ok(adopt("the destination's state; the config has none")),
+        Some(StateEntry::Cursor { cursor, digest: written, .. }) => {
+            if *cursor == from {
+                Ok(adopt("config and destination agree"))
+            } else if written.as_deref() == Some(digest(cursor).as_str()) {
+                Ok(adopt("the destination's state; the config was not edited and is only behind or ahead"))
+            } else if row.based_on.as_deref() == Some(digest(cursor).as_str()) {
+                Ok(adopt("the edit in the config was followed by an earlier run"))
+            } else {
+                honour(known, cursor, &from, based_on)
+            }
+        }
+        Some(_) => Ok(adopt("the instruction in the config was carried out by an earlier run")),
+    }
+}
+
+/// Rule 6: a person edited the cursor by hand.
+fn honour(
+    known: &Known<'_>,
+    cursor: &Value,
+    from: &Value,
+    based_on: Option<String>,
+) -> Result<Decision, Error> {
+    let state = state_at(known, cursor)?;
+    Ok(Decision {
+        rule: "6",
+        start: Start::Continue(state),
+        words: format!(
+            "starts from {}, which was edited by hand in the config; the destination holds {}: rows between the two may be loaded again or skipped",
+            plain(cursor),
+            plain(from)
+        ),
+        warn: true,
+        based_on,
+    })
+}
+
+/// Rule 1: an instruction that the destination has not carried out.
+fn instruction(known: &Known<'_>, entry: &StateEntry, based_on: Option<String>) -> Result<Decision, Error> {
+    let decided = |start, words: String, warn| Ok(Decision { rule: "1", start, words, warn, based_on });
+    match entry {
+        StateEntry::Reset { .. } => {
+            decided(Start::Rebuild, "reset: reads everything again into staging, then swaps".into(), false)
+        }
+        StateEntry::Set { cursor, .. } => {
+            let state = state_at(known, cursor)?;
+            decided(Start::Continue(state), format!("set: starts from {}", plain(cursor)), true)
+        }
+        StateEntry::Accept { cursor, .. } => match (known.row, cursor) {
+            (Some(row), _) => {
+                let state = read_state(known, row)?;
+                let words = format!("accepted: continues from {}", plain(&state.shown()));
+                decided(Start::Continue(state), words, true)
+            }
+            (None, Some(cursor)) => {
+                let state = state_at(known, cursor)?;
+                let words = format!("accepted: continues from {} of the config", plain(cursor));
+                decided(Start::Continue(state), words, true)
+            }
+            (None, None) => decided(Start::First, "accepted: first load, reads everything".into(), false),
+        },
+        StateEntry::Cursor { .. } => Err(Error::internal("a cursor is no instruction")),
+    }
+}
+
+fn base(entry: Option<&StateEntry>) -> Option<String> {
+    match entry {
+        Some(StateEntry::Cursor { cursor, .. }) => Some(digest(cursor)),
+        Some(entry) => entry.nonce().map(str::to_owned),
+        None => None,
+    }
+}
+
+fn state_at(known: &Known<'_>, cursor: &Value) -> Result<StreamState, Error> {
+    let Some(logical) = known.cursor else {
+        return Err(Error::config(format!(
+            "stream {}: its state in the config cannot be edited by hand: it is read file by file",
+            known.stream
+        ))
+        .hint(ways(known)));
+    };
+    let value = CursorValue::parse(cursor, logical).map_err(|e| {
+        e.context(format!("the state of stream {} in the config", known.stream)).hint(ways(known))
+    })?;
+    Ok(StreamState { floor: Some(value.clone()), ceiling: Some(value), ..StreamState::default() })
+}
+
+fn read_state(known: &Known<'_>, row: &StateRow) -> Result<StreamState, Error> {
+    StreamState::from_value(&row.value).map_err(|e| {
+        Error::new(
+            Kind::Data,
+            format!("the state of stream {} at the destination cannot be read", known.stream),
+        )
+        .cause(e)
+        .hint(ways(known))
+    })
+}
+
+fn absent(known: &Known<'_>, entry: &StateEntry) -> Error {
+    let cursor = match entry {
+        StateEntry::Cursor { cursor, .. } => plain(cursor),
+        _ => "nothing".into(),
+    };
+    refusal(known, "the config has state but the destination has none", &cursor, 0)
+}
+
+fn shown(row: &StateRow) -> String {
+    StreamState::from_value(&row.value).map_or_else(|_| "its stored state".into(), |s| plain(&s.shown()))
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "the beginning".into(),
+        other => other.to_string(),
+    }
+}
+
+fn ways(known: &Known<'_>) -> String {
+    let (c, s) = (known.connection, known.stream);
+    format!("run `waybill state accept {c} --stream {s}` or `waybill state reset {c} --stream {s}`")
+}
+
+/// Both ways on, each with its consequence.
+fn refusal(known: &Known<'_>, what: &str, cursor: &str, rows: u64) -> Error {
+    let again =
+        if rows > 0 { format!("loads about {rows} rows again") } else { "loads everything again".into() };
+    Error::new(
+        Kind::Schema,
+        format!("stream {}: {what}; accept: continues from {cursor}; reset: {again}", known.stream),
+    )
+    .stream(known.stream)
+    .hint(ways(known))
+}
+
+/// What makes a state meaningful, as one digest.
+pub fn fingerprint(parts: &FingerprintOf<'_>) -> String {
+    digest(&json!({
+        "source": parts.source,
+        "stream": parts.stream,
+        "query": parts.query,
+        "where": parts.filter,
+        "cursor": parts.cursor.map(|(name, logical)| json!([name, family(logical)])),
+        "mode": parts.mode,
+        "write": parts.write,
+        "key": parts.key,
+    }))
+}
+
+/// The parts of a fingerprint.
+pub struct FingerprintOf<'a> {
+    /// The source's identity.
+    pub source: &'a str,
+    /// The stream.
+    pub stream: &'a str,
+    /// Its query, if it is one.
+    pub query: Option<&'a str>,
+    /// Its filter.
+    pub filter: Option<&'a str>,
+    /// Cursor column and type.
+    pub cursor: Option<(&'a str, Logical)>,
+    /// Sync mode.
+    pub mode: String,
+    /// Write mode.
+    pub write: String,
+    /// Primary key.
+    pub key: &'a [String],
+}
+
+/// Integers of every width are one type of cursor, so that a widened column goes on.
+fn family(logical: Logical) -> String {
+    match logical {
+        Logical::Int16 | Logical::Int32 | Logical::Int64 => "int".into(),
+        Logical::Decimal { .. } | Logical::Numeric => "decimal".into(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use waybill_protocol::TableRef;
+
+    fn row(cursor: i64, based_on: Option<&str>) -> StateRow {
+        let floor = Some(CursorValue::Int(cursor));
+        StateRow {
+            scope: "stream:s".into(),
+            value: StreamState { floor: floor.clone(), ceiling: floor, ..StreamState::default() }.to_value(),
+            based_on: based_on.map(str::to_owned),
+            fingerprint: "f".into(),
+            run_id: "r".into(),
+            commit_id: "c".into(),
+            rows: 10,
+            table: TableRef { namespace: None, name: "s".into() },
+        }
+    }
+
+    fn entry(value: Value) -> StateEntry {
+        StateEntry::parse(&value).unwrap()
+    }
+
+    fn written(cursor: i64) -> StateEntry {
+        entry(json!({"cursor": cursor, "digest": digest(&json!(cursor))}))
+    }
+
+    fn decide(
+        entry: Option<&StateEntry>,
+        row: Option<&StateRow>,
+        fingerprint: &str,
+        empty: bool,
+    ) -> Result<Decision, Error> {
+        reconcile(&Known {
+            connection: "c",
+            stream: "s",
+            entry,
+            row,
+            fingerprint,
+            table_empty: empty,
+            on_empty: OnEmpty::Refuse,
+            cursor: Some(Logical::Int64),
+        })
+    }
+
+    fn floor(decision: &Decision) -> Option<i64> {
+        match &decision.start {
+            Start::Continue(StreamState { floor: Some(CursorValue::Int(n)), .. }) => Some(*n),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn first_load_and_a_lost_destination() {
+        assert_eq!(decide(None, None, "f", true).unwrap().start, Start::First);
+        let refused = decide(Some(&written(5)), None, "f", true).unwrap_err();
+        assert!(
+            refused.message().contains("accept: continues from 5; reset: loads everything again"),
+            "{refused}"
+        );
+        assert!(refused.get_hint().unwrap().contains("waybill state reset c --stream s"));
+    }
+
+    #[test]
+    fn the_destination_wins_unless_a_person_edited() {
+        let behind = decide(Some(&written(5)), Some(&row(9, None)), "f", false).unwrap();
+        assert_eq!((behind.rule, floor(&behind)), ("5", Some(9)));
+        let missing = decide(None, Some(&row(9, None)), "f", false).unwrap();
+        assert_eq!((missing.rule, floor(&missing)), ("5", Some(9)));
+        let edited = entry(json!({"cursor": 3, "digest": digest(&json!(5))}));
+        let honoured = decide(Some(&edited), Some(&row(9, None)), "f", false).unwrap();
+        assert_eq!((honoured.rule, floor(&honoured), honoured.warn), ("6", Some(3), true));
+        // The run that honoured the edit could not merge: the edit is not followed twice.
+        let followed = decide(Some(&edited), Some(&row(12, Some(&digest(&json!(3))))), "f", false).unwrap();
+        assert_eq!((followed.rule, floor(&followed)), ("5", Some(12)));
+    }
+
+    #[test]
+    fn an_instruction_is_carried_out_once() {
+        let reset = entry(json!({"reset": "n1"}));
+        let first = decide(Some(&reset), Some(&row(9, None)), "f", false).unwrap();
+        assert_eq!((first.start.clone(), first.based_on.as_deref()), (Start::Rebuild, Some("n1")));
+        let again = decide(Some(&reset), Some(&row(9, Some("n1"))), "f", false).unwrap();
+        assert_eq!((again.rule, floor(&again), again.based_on.as_deref()), ("5", Some(9), Some("n1")));
+        let set = entry(json!({"set": {"cursor": 2, "nonce": "n2"}}));
+        assert_eq!(floor(&decide(Some(&set), Some(&row(9, None)), "other", false).unwrap()), Some(2));
+    }
+
+    #[test]
+    fn another_fingerprint_or_an_emptied_table_is_refused_until_accepted() {
+        assert_eq!(
+            decide(Some(&written(9)), Some(&row(9, None)), "g", false).unwrap_err().kind(),
+            Kind::Schema
+        );
+        assert!(decide(Some(&written(9)), Some(&row(9, None)), "f", true).is_err());
+        let accept = entry(json!({"accept": "n", "cursor": 4}));
+        let accepted = decide(Some(&accept), Some(&row(9, None)), "g", true).unwrap();
+        assert_eq!((accepted.rule, floor(&accepted)), ("1", Some(9)));
+        assert_eq!(floor(&decide(Some(&accept), None, "f", true).unwrap()), Some(4));
+    }
+}

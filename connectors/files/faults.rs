@@ -69,3 +69,20 @@ pub(super) fn moved(path: &str) -> Error {
         .hint("run again when its writer is done, or set on_change to tail for a file that only grows")
         .retry(true)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_of_the_file_system_says_what_and_what_next() {
+        let of = |kind| io("in/a.csv", io::Error::from(kind));
+        let denied = of(io::ErrorKind::PermissionDenied);
+        assert_eq!((denied.kind(), denied.message()), (Kind::Permission, "in/a.csv may not be read"));
+        assert_eq!(of(io::ErrorKind::NotFound).kind(), Kind::NotFound);
+        assert_eq!(of(io::ErrorKind::IsADirectory).kind(), Kind::Config);
+        let broken = io("in/a.csv", io::Error::other("input/output error"));
+        assert!(broken.retryable() && broken.get_hint().is_some());
+        assert_eq!(broken.causes(), ["input/output error"]);
+    }
+}

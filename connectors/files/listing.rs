@@ -1,7 +1,7 @@
 //! Which files a path or a glob means, in order.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use glob::{MatchOptions, Pattern, glob_with};
 use waybill_protocol::{Error, Kind, Result};
@@ -94,7 +94,13 @@ pub(super) fn walk(root: &Path, skip: &[&str]) -> Result<Vec<Found>> {
     let mut folders = vec![(root.to_owned(), String::new())];
     while let Some((folder, prefix)) = folders.pop() {
         let shown = if prefix.is_empty() { root.display().to_string() } else { prefix.clone() };
-        for entry in fs::read_dir(&folder).map_err(|e| faults::io(&shown, e))? {
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            // A folder of somebody else (`lost+found`) does not hide the others.
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied && !prefix.is_empty() => continue,
+            Err(e) => return Err(faults::io(&shown, e)),
+        };
+        for entry in entries {
             let entry = entry.map_err(|e| faults::io(&shown, e))?;
             let name = entry.file_name();
             let Some(name) = name.to_str().filter(|n| !n.starts_with('.')) else { continue };

@@ -21,6 +21,7 @@ mod moment;
 mod number;
 mod options;
 mod read;
+mod reader;
 mod records;
 mod rows;
 mod sample;

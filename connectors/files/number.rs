@@ -4,7 +4,7 @@
 use arrow_buffer::i256;
 
 /// Longer expansions of an exponent stay text: `1e999999999` is ten characters.
-const MAX_PLAIN: i64 = 400;
+const MAX_PLAIN: i64 = 1_000;
 
 /// A number as written: `-12.50e3`.
 #[derive(Debug, Clone, Copy)]

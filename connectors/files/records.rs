@@ -13,7 +13,7 @@ use super::options::{Format, Layout};
 /// How much is read at a time.
 const CHUNK: usize = 512 << 10;
 /// A longer record is an error: most likely a quote that is never closed.
-pub(super) const MAX_RECORD: usize = 256 << 20;
+const MAX_RECORD: usize = 256 << 20;
 
 /// One record, as a place in the buffer: valid until the next one is asked for.
 #[derive(Debug, Clone)]
@@ -46,6 +46,8 @@ pub(super) struct Records {
     wait: bool,
     /// Bytes of such a record.
     pub torn: u64,
+    /// The longest record.
+    limit: usize,
 }
 
 impl Records {
@@ -67,6 +69,7 @@ impl Records {
             offset: 0,
             wait,
             torn: 0,
+            limit: MAX_RECORD,
         };
         if line == 1 {
             records.skip_mark()?;
@@ -139,14 +142,14 @@ impl Records {
                     return Ok(Some(record));
                 }
                 Step::OpenQuote(lines) => return Err(self.open_quote(lines)),
-                Step::More(quote) if window.len() >= MAX_RECORD => {
+                Step::More(quote) if window.len() >= self.limit => {
                     return Err(match quote {
                         Some(lines) => self.open_quote(lines),
                         None => Error::data(format!(
                             "{}:{}: a line longer than {} MiB",
                             self.input.shown,
                             self.line,
-                            MAX_RECORD >> 20
+                            self.limit >> 20
                         ))
                         .hint("look whether the file is of the format that the stream says"),
                     });
@@ -204,4 +207,36 @@ fn line_of(window: &[u8], eof: bool) -> Step {
         body -= 1;
     }
     Step::Record { body, len, lines: u64::from(ended), ended, slip: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::listing::Found;
+    use super::*;
+
+    #[test]
+    fn a_record_without_end_is_refused_before_it_fills_the_memory() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        let file = Found { rel: "a".into(), shown: "a".into(), path: path.clone() };
+        for (format, content, want) in [
+            ("a.csv", "h\n1\n\"", "a:3: the quote that opens here is never closed"),
+            ("a.csv", "h\n1\n", "a:3: a line longer than 2 MiB"),
+            ("a.jsonl", "{}\n", "a:2: a line longer than 2 MiB"),
+        ] {
+            std::fs::write(&path, format!("{content}{}", "x".repeat(6 << 20))).unwrap();
+            let layout = Layout::of_file(format).unwrap();
+            let input = Input::open(&file, layout.compression, false, &Default::default()).unwrap();
+            let mut records = Records::new(input, &layout, 0, false).unwrap();
+            records.limit = 2 << 20;
+            let error = loop {
+                match records.next() {
+                    Ok(record) => assert!(record.is_some(), "read to the end"),
+                    Err(error) => break error,
+                }
+            };
+            assert_eq!(error.message(), want);
+            assert!(records.buffer.len() < 5 << 20, "{}", records.buffer.len());
+        }
+    }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use waybill_protocol::state::digest;
 use waybill_protocol::{CursorValue, Error, Kind, Logical, OnEmpty, StateRow, StreamState};
 
-use crate::store::state_entry::StateEntry;
+use crate::store::state::StateEntry;
 
 /// What the rules look at.
 pub struct Known<'a> {
@@ -108,15 +108,16 @@ fn adopt_or_honour(known: &Known<'_>, row: &StateRow, based_on: Option<String>) 
     };
     match known.entry {
         None => Ok(adopt("the destination's state; the config has none")),
-        Some(StateEntry::Cursor { cursor, digest: written, .. }) => {
-            if *cursor == from {
+        Some(entry @ StateEntry::Position { cursor, .. }) => {
+            let cursor = cursor.clone().unwrap_or(Value::Null);
+            if cursor == from {
                 Ok(adopt("config and destination agree"))
-            } else if written.as_deref() == Some(digest(cursor).as_str()) {
+            } else if entry.untouched() {
                 Ok(adopt("the destination's state; the config was not edited and is only behind or ahead"))
-            } else if row.based_on.as_deref() == Some(digest(cursor).as_str()) {
+            } else if row.based_on.as_deref() == Some(entry.content_digest().as_str()) {
                 Ok(adopt("the edit in the config was followed by an earlier run"))
             } else {
-                honour(known, cursor, &from, based_on)
+                honour(known, &cursor, &from, based_on)
             }
         }
         Some(_) => Ok(adopt("the instruction in the config was carried out by an earlier run")),
@@ -168,13 +169,13 @@ fn instruction(known: &Known<'_>, entry: &StateEntry, based_on: Option<String>) 
             }
             (None, None) => decided(Start::First, "accepted: first load, reads everything".into(), false),
         },
-        StateEntry::Cursor { .. } => Err(Error::internal("a cursor is no instruction")),
+        StateEntry::Position { .. } => Err(Error::internal("a position is no instruction")),
     }
 }
 
 fn base(entry: Option<&StateEntry>) -> Option<String> {
     match entry {
-        Some(StateEntry::Cursor { cursor, .. }) => Some(digest(cursor)),
+        Some(entry @ StateEntry::Position { .. }) => Some(entry.content_digest()),
         Some(entry) => entry.nonce().map(str::to_owned),
         None => None,
     }
@@ -207,7 +208,7 @@ fn read_state(known: &Known<'_>, row: &StateRow) -> Result<StreamState, Error> {
 
 fn absent(known: &Known<'_>, entry: &StateEntry) -> Error {
     let cursor = match entry {
-        StateEntry::Cursor { cursor, .. } => plain(cursor),
+        StateEntry::Position { cursor: Some(cursor), .. } => plain(cursor),
         _ => "nothing".into(),
     };
     refusal(known, "the config has state but the destination has none", &cursor, 0)
@@ -309,7 +310,7 @@ mod tests {
     }
 
     fn written(cursor: i64) -> StateEntry {
-        entry(json!({"cursor": cursor, "digest": digest(&json!(cursor))}))
+        StateEntry::written(Some(json!(cursor)), None)
     }
 
     fn decide(
@@ -354,11 +355,11 @@ mod tests {
         assert_eq!((behind.rule, floor(&behind)), ("5", Some(9)));
         let missing = decide(None, Some(&row(9, None)), "f", false).unwrap();
         assert_eq!((missing.rule, floor(&missing)), ("5", Some(9)));
-        let edited = entry(json!({"cursor": 3, "digest": digest(&json!(5))}));
+        let edited = entry(json!({"cursor": 3, "digest": written(5).content_digest()}));
         let honoured = decide(Some(&edited), Some(&row(9, None)), "f", false).unwrap();
         assert_eq!((honoured.rule, floor(&honoured), honoured.warn), ("6", Some(3), true));
         // The run that honoured the edit could not merge: the edit is not followed twice.
-        let followed = decide(Some(&edited), Some(&row(12, Some(&digest(&json!(3))))), "f", false).unwrap();
+        let followed = decide(Some(&edited), Some(&row(12, Some(&edited.content_digest()))), "f", false).unwrap();
         assert_eq!((followed.rule, floor(&followed)), ("5", Some(12)));
     }
 

@@ -206,7 +206,7 @@ async fn gzip_of_several_members_is_read_whole_and_a_torn_one_is_an_error() {
         ("magic.csv", &two),
         ("cut.csv.gz", &cut[..cut.len() / 2]),
         ("garbage.csv.gz", &garbage),
-        ("plain.csv.gz", b"a\n1\n"),
+        ("plain.csv.gz", b"a_name\n1234567890\n"),
         ("empty.csv.gz", b""),
     ]);
     for path in ["two.csv.gz", "magic.csv"] {
@@ -216,7 +216,7 @@ async fn gzip_of_several_members_is_read_whole_and_a_torn_one_is_an_error() {
         ("cut.csv.gz", "the gzip data is cut off"),
         ("garbage.csv.gz", "or something follows it"),
         ("plain.csv.gz", "not valid gzip"),
-        ("empty.csv.gz", "no header"),
+        ("empty.csv.gz", "the gzip data is cut off"),
     ] {
         let got = folder.read(json!({"path": path})).await;
         let error = got.error();
@@ -225,7 +225,7 @@ async fn gzip_of_several_members_is_read_whole_and_a_torn_one_is_an_error() {
     }
     assert_eq!(
         folder.read(json!({"path": "plain.csv.gz", "compression": "none"})).await.whole().rows(),
-        ["1"]
+        ["1234567890"]
     );
 }
 
@@ -253,4 +253,13 @@ async fn a_limit_ends_the_read_as_complete() {
         asked.limit = Some(limit);
         assert_eq!(folder.read_as(&asked).await.whole().rows().len(), want);
     }
+}
+
+#[tokio::test]
+async fn a_full_read_of_a_growing_file_leaves_its_torn_end() {
+    let folder = Folder::new(&[("a.csv", b"a\n1\n2")]);
+    let got = folder.read(json!({"path": "a.csv", "on_change": "tail"})).await.whole();
+    assert_eq!(got.rows(), ["1"]);
+    assert!(folder.said().iter().any(|m| m.contains("a.csv:3: the last line has no line end yet")));
+    assert_eq!(folder.read(json!({"path": "a.csv"})).await.whole().rows(), ["1", "2"]);
 }

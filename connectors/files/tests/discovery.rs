@@ -4,7 +4,8 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use waybill_protocol::connector::Role;
 use waybill_protocol::{
-    Budget, Connector, CursorValue, Erased, Kind, Logical, Outlet, Progress, Reading, SchemaPolicy,
+    Budget, Connector, CursorValue, Erased, Kind, Logical, Message, Outlet, Progress, Reading, SchemaPolicy,
+    Slice,
 };
 
 use super::{Files, Folder, columns, request, schema, selection, with_policy};
@@ -20,7 +21,7 @@ async fn types_are_the_union_over_all_files() {
     let found = folder.discover(json!({"path": "in/*.csv"})).await.unwrap();
     assert_eq!(columns(&found.schema), ["id:decimal(15,1)", "day:date", "extra:text"]);
     assert!(found.schema.fields().iter().all(|f| f.is_nullable()));
-    assert_eq!((found.rows, found.bytes, found.kind.as_str()), (Some(2), Some(34), "files"));
+    assert_eq!((found.rows, found.bytes, found.kind.as_str()), (Some(2), Some(35), "files"));
     assert_eq!(found.notes, ["2 files", "types inferred over the first 16 MiB of each file"]);
     let deep = folder.read(json!({"path": "in/**/*.csv", "file_columns": true})).await.whole();
     assert_eq!(deep.rows(), ["1|2024-01-01|∅|a.csv|2", "2.5|∅|x|b.csv|2", "no|∅|∅|sub/c.csv|2"]);
@@ -156,6 +157,34 @@ async fn check_names_the_folder() {
     assert!(checks[0].detail.contains("gone does not exist"));
     let file = Erased::<Files>::new().source(folder.context(), &json!({"root": "a.csv"})).await.unwrap();
     assert!(!file.check().await.unwrap()[0].ok());
+}
+
+#[tokio::test]
+async fn a_file_that_changes_while_it_is_read_is_an_error_that_may_pass() {
+    for (on_change, whole) in [("fail", false), ("tail", true)] {
+        let folder = Folder::new(&[("a.csv", format!("a\n{}", "12345678\n".repeat(2_000_000)).as_bytes())]);
+        let options = json!({"path": "a.csv", "on_change": on_change});
+        let slice = Slice::whole(Arc::new(request(options, schema(&["a:int64"]))));
+        let source = folder.source().await;
+        let (outlet, mut receiver) = Outlet::new(Budget::new(1 << 20), CancellationToken::new());
+        let reading = tokio::spawn(async move { source.read(&slice, &Progress::default(), &outlet).await });
+        let mut rows = 0;
+        while let Some(delivery) = receiver.recv().await {
+            if let Message::Batch { payload, .. } = &delivery.message {
+                if rows == 0 {
+                    folder.append("a.csv", b"9\n");
+                }
+                rows += payload.rows();
+            }
+        }
+        match reading.await.unwrap() {
+            Ok(()) => assert_eq!((whole, rows), (true, 2_000_000)),
+            Err(error) => {
+                assert!(!whole && error.retryable() && error.kind() == Kind::Data, "{error}");
+                assert!(error.message().contains("a.csv changed while it was read"));
+            }
+        }
+    }
 }
 
 #[tokio::test]

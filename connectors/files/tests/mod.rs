@@ -9,9 +9,11 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray;
+use arrow_array::types::TimestampMicrosecondType;
+use arrow_array::{ArrayRef, RecordBatch};
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
-use arrow_schema::{Field, Schema, SchemaRef};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -56,8 +58,9 @@ impl Got {
         let options = FormatOptions::new().with_null("∅");
         let mut rows = Vec::new();
         for batch in &self.batches {
+            let arrays: Vec<ArrayRef> = batch.columns().iter().map(zoned).collect();
             let columns: Vec<_> =
-                batch.columns().iter().map(|c| ArrayFormatter::try_new(c, &options).unwrap()).collect();
+                arrays.iter().map(|c| ArrayFormatter::try_new(c.as_ref(), &options).unwrap()).collect();
             for row in 0..batch.num_rows() {
                 rows.push(columns.iter().map(|c| c.value(row).to_string()).collect::<Vec<_>>().join("|"));
             }
@@ -84,6 +87,16 @@ impl Got {
         }
         assert!(self.complete);
         self
+    }
+}
+
+/// Instants are shown with an offset, since zone names need a table of zones.
+fn zoned(array: &ArrayRef) -> ArrayRef {
+    match array.data_type() {
+        DataType::Timestamp(_, Some(_)) => {
+            Arc::new(array.as_primitive::<TimestampMicrosecondType>().clone().with_timezone("+00:00"))
+        }
+        _ => Arc::clone(array),
     }
 }
 

@@ -25,6 +25,8 @@ pub enum StateEntry {
     Accept {
         /// Tells this instruction from one that was done.
         nonce: String,
+        /// Where the config stood: the way on where the destination has nothing.
+        cursor: Option<Value>,
     },
     /// Go on from this cursor.
     Set {
@@ -49,13 +51,14 @@ impl StateEntry {
         let positions = ["cursor", "digest", "data"].iter().any(|word| map.contains_key(*word));
         match told.as_slice() {
             [] => position(map),
+            ["accept"] => Ok(StateEntry::Accept {
+                nonce: nonce(map.get("accept"), "accept")?,
+                cursor: map.get("cursor").filter(|cursor| !cursor.is_null()).cloned(),
+            }),
             [_] if positions => {
                 Err(format!("{} stands alone, without cursor, digest or data", told.join("")))
             }
-            [word @ ("reset" | "accept")] => {
-                let nonce = nonce(map.get(*word), word)?;
-                Ok(if *word == "reset" { StateEntry::Reset { nonce } } else { StateEntry::Accept { nonce } })
-            }
+            ["reset"] => Ok(StateEntry::Reset { nonce: nonce(map.get("reset"), "reset")? }),
             ["set"] => {
                 let set = map.get("set").and_then(Value::as_object);
                 let set = set.ok_or("set is an object with cursor and nonce")?;
@@ -82,9 +85,9 @@ impl StateEntry {
         StateEntry::Reset { nonce: Uuid::new_v4().to_string() }
     }
 
-    /// A fresh instruction to go on.
-    pub fn accept() -> StateEntry {
-        StateEntry::Accept { nonce: Uuid::new_v4().to_string() }
+    /// A fresh instruction to go on; `cursor` is where the config stands.
+    pub fn accept(cursor: Option<Value>) -> StateEntry {
+        StateEntry::Accept { nonce: Uuid::new_v4().to_string(), cursor }
     }
 
     /// A fresh instruction to go on from a cursor.
@@ -106,7 +109,8 @@ impl StateEntry {
                 Value::Object(map)
             }
             StateEntry::Reset { nonce } => json!({"reset": nonce}),
-            StateEntry::Accept { nonce } => json!({"accept": nonce}),
+            StateEntry::Accept { nonce, cursor: None } => json!({"accept": nonce}),
+            StateEntry::Accept { nonce, cursor: Some(cursor) } => json!({"accept": nonce, "cursor": cursor}),
             StateEntry::Set { cursor, nonce } => json!({"set": {"cursor": cursor, "nonce": nonce}}),
         }
     }
@@ -115,9 +119,9 @@ impl StateEntry {
     pub fn nonce(&self) -> Option<&str> {
         match self {
             StateEntry::Position { .. } => None,
-            StateEntry::Reset { nonce } | StateEntry::Accept { nonce } | StateEntry::Set { nonce, .. } => {
-                Some(nonce)
-            }
+            StateEntry::Reset { nonce }
+            | StateEntry::Accept { nonce, .. }
+            | StateEntry::Set { nonce, .. } => Some(nonce),
         }
     }
 
@@ -173,6 +177,7 @@ mod tests {
             json!({"cursor": "2024-05-01", "digest": "ab", "data": {"x": 1}}),
             json!({"reset": "n"}),
             json!({"accept": "n"}),
+            json!({"accept": "n", "cursor": 7}),
             json!({"set": {"cursor": 5, "nonce": "n"}}),
             json!({}),
         ] {

@@ -1,0 +1,12 @@
+//! Waybill: an extract-load orchestrator whose every run leaves a complete record of itself.
+//!
+//! Faces (`cli`) → `run` → `events`, `summary`, `history`, `store`, `secrets` → the protocol.
+//! ARCHITECTURE.md walks through the house.
+
+pub mod cli;
+pub mod events;
+pub mod history;
+pub mod run;
+pub mod secrets;
+pub mod store;
+pub mod summary;

@@ -1,0 +1,88 @@
+//! Sessions with a connection's source and destination outside a run: tests, discovery, previews.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use waybill_protocol::{Context, Deadlines, Destination, Events, Origin, Result, Source};
+
+use crate::secrets::{Resolved, resolve};
+use crate::store::config::{Connection, InForce, LoadedConfig};
+use crate::store::project::Project;
+
+/// A connection with its settings resolved, ready to open sessions.
+pub struct Sessions {
+    /// The connection.
+    pub connection: Connection,
+    /// Its settings, secrets included.
+    pub resolved: Resolved,
+    base_dir: std::path::PathBuf,
+    run_id: String,
+}
+
+impl Sessions {
+    /// Resolves a connection's settings. Blocks its thread while references are followed.
+    pub fn new(project: &Project, config: &LoadedConfig, connection: &Connection) -> Result<Sessions> {
+        Ok(Sessions {
+            connection: connection.clone(),
+            resolved: resolve(project, config, connection)?,
+            base_dir: project.base_dir(),
+            run_id: uuid::Uuid::now_v7().to_string(),
+        })
+    }
+
+    /// The same sessions for a run of that id.
+    pub fn for_run(mut self, run_id: &str) -> Sessions {
+        run_id.clone_into(&mut self.run_id);
+        self
+    }
+
+    /// Opens a session with the source.
+    pub async fn source(&self, events: &Events, cancel: &CancellationToken) -> Result<Arc<dyn Source>> {
+        let connector = waybill_connectors::find(&self.connection.system)?;
+        let context = self.context("source", events, cancel);
+        let source = connector.source(context, &self.resolved.source).await;
+        source.map(Arc::from).map_err(|e| e.origin(Origin::Source))
+    }
+
+    /// Opens a session with the destination.
+    pub async fn destination(
+        &self,
+        events: &Events,
+        cancel: &CancellationToken,
+    ) -> Result<Arc<dyn Destination>> {
+        let connector = waybill_connectors::find(&self.resolved.destination_type)?;
+        let context = self.context("destination", events, cancel);
+        let destination = connector.destination(context, &self.resolved.destination).await;
+        destination.map(Arc::from).map_err(|e| e.origin(Origin::Destination))
+    }
+
+    /// The connection's id as state and ownership use it; an entry without one has none yet.
+    pub fn connection_id(&self) -> String {
+        self.connection.id.map(|id| id.to_string()).unwrap_or_default()
+    }
+
+    fn context(&self, role: &'static str, events: &Events, cancel: &CancellationToken) -> Context {
+        Context {
+            run_id: self.run_id.clone(),
+            connection_id: self.connection_id(),
+            connection: self.connection.name.clone(),
+            role,
+            events: events.clone(),
+            cancel: cancel.clone(),
+            deadlines: deadlines(&self.connection.policies),
+            base_dir: self.base_dir.clone(),
+            parallelism: self.connection.policies.parallelism as usize,
+        }
+    }
+}
+
+/// The limits of waiting that a connection's policies set.
+pub fn deadlines(policies: &InForce) -> Deadlines {
+    Deadlines {
+        query: Duration::from_millis(policies.query_timeout_ms),
+        slow_query: Duration::from_millis(policies.slow_query_ms),
+        stall: Duration::from_millis(policies.stall_timeout_ms),
+    }
+}
+

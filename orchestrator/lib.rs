@@ -4,6 +4,7 @@
 //! ARCHITECTURE.md walks through the house.
 
 pub mod cli;
+pub mod demo;
 pub mod events;
 pub mod history;
 pub mod run;

@@ -81,7 +81,7 @@ impl Splitter {
         loop {
             let mut span = Span { start: at, end: at, quoted: false, escaped: false };
             if self.quote.is_some() && b.get(at).copied() == self.quote {
-                match self.quoted(b, at, eof) {
+                match self.quoted(b, at) {
                     Ok(quoted) => span = quoted,
                     Err(()) if eof => return Step::OpenQuote(lines),
                     Err(()) => return Step::More(Some(lines)),
@@ -133,8 +133,9 @@ impl Splitter {
         step.map_or(b.len(), |step| from + step)
     }
 
-    /// The field whose opening quote is at `at`; an error when its closing one is not known yet.
-    fn quoted(&self, b: &[u8], at: usize, eof: bool) -> Result<Span, ()> {
+    /// The field whose opening quote is at `at`; an error when no closing one is in sight. One at the
+    /// very end may turn out to be doubled: the caller, who finds nothing behind it, asks again.
+    fn quoted(&self, b: &[u8], at: usize) -> Result<Span, ()> {
         let quote = self.quote.unwrap_or(self.delimiter);
         let mut span = Span { start: at + 1, end: at + 1, quoted: true, escaped: false };
         loop {
@@ -145,7 +146,6 @@ impl Splitter {
                     span.escaped = true;
                     span.end += 2;
                 }
-                None if !eof => return Err(()),
                 _ => return Ok(span),
             }
         }

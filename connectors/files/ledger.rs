@@ -27,6 +27,9 @@ pub(super) struct Entry {
     pub lines: u64,
     /// Bytes behind which to continue: all, except for a torn last line.
     pub bytes: u64,
+    /// Whether its rows carry `_file`, by which they can be deleted.
+    #[serde(default)]
+    pub file_column: bool,
 }
 
 /// What to do with a file.
@@ -92,6 +95,7 @@ impl Ledger {
             }
         }
         match policy {
+            OnChange::Reload if !entry.file_column => Err(nameless(file)),
             OnChange::Reload => Ok(Step::Reload),
             OnChange::Fail => Err(changed(file, entry, &stamp)),
             OnChange::Tail => match same(hash_prefix(file, entry.bytes, cancel)?, entry) {
@@ -157,4 +161,13 @@ fn rewritten(file: &Found, entry: &Entry, stamp: &Stamp) -> Error {
         "set on_change to reload (its rows are deleted and loaded again), or reset the stream's state \
          (everything is loaded again)",
     )
+}
+
+/// Loading such a file again would double its rows.
+fn nameless(file: &Found) -> Error {
+    Error::data(format!(
+        "{} changed, and its rows were loaded without the column _file, so they cannot be told from others",
+        file.shown
+    ))
+    .hint("reset the stream's state: everything is loaded again, then with _file")
 }

@@ -148,7 +148,7 @@ impl Reader {
             End::File(rows) => rows,
             end => return Ok(Err(end)),
         };
-        self.entry(file, &records, 0, rows).map(Ok)
+        self.entry(file, &records, None, rows).map(Ok)
     }
 
     /// What follows the known beginning of a file.
@@ -171,11 +171,11 @@ impl Reader {
             End::File(rows) => rows,
             end => return Ok(Err(end)),
         };
-        self.entry(file, &records, known.bytes, known.rows.saturating_add(rows)).map(Ok)
+        self.entry(file, &records, Some(&known), rows).map(Ok)
     }
 
-    /// What the ledger says of a file that was read behind its first `before` bytes.
-    fn entry(&self, file: &Found, records: &Records, before: u64, rows: u64) -> Result<Entry> {
+    /// What the ledger says of a file that was read behind what was `known` of it.
+    fn entry(&self, file: &Found, records: &Records, known: Option<&Entry>, rows: u64) -> Result<Entry> {
         let stamp = records.input.stamp;
         let bytes = stamp.size - records.torn.min(stamp.size);
         let digest = if records.torn == 0 {
@@ -186,9 +186,11 @@ impl Reader {
         };
         self.torn(file, records);
         stamp.verify(file, self.tailing())?;
-        let digest = digest.filter(|_| before <= bytes).ok_or_else(|| faults::moved(&file.shown))?;
+        let digest = digest.ok_or_else(|| faults::moved(&file.shown))?;
+        let rows = known.map_or(0, |entry| entry.rows).saturating_add(rows);
+        let file_column = self.table.has_file() && known.is_none_or(|entry| entry.file_column);
         let lines = records.line - 1;
-        Ok(Entry { size: stamp.size, mtime: stamp.settled(), digest, rows, lines, bytes })
+        Ok(Entry { size: stamp.size, mtime: stamp.settled(), digest, rows, lines, bytes, file_column })
     }
 
     fn say_vanished(&self, gone: &[String]) {

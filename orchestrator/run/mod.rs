@@ -1,23 +1,48 @@
 //! One run of one connection: load → resolve → check → discover → plan → read → publish → merge →
 //! summary. The engine emits events and never prints.
+//!
+//! [`run`] is the only door. `begin` and `finish` keep the record, `pipeline` has the phases,
+//! `group` and `attempt` move the data; `machine`, `reconcile`, `window`, `naming`, `columns`,
+//! `matching`, `conform` and `retry` are pure and tested step by step.
 
+mod attempt;
+mod begin;
+mod columns;
+mod commit;
 mod conform;
 mod cursor_column;
+mod evolve;
+mod finish;
+mod group;
+mod job;
 mod machine;
+mod matching;
 mod naming;
+mod pipeline;
+mod plan;
+mod publish;
 mod reconcile;
+mod rejects;
 mod retry;
 pub mod sessions;
 mod stop;
 mod window;
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use waybill_protocol::Error;
+use tokio::sync::Semaphore;
+use waybill_protocol::{
+    Body, Budget, Capabilities, Destination, Disposition, Error, ErrorRecord, Events, Result, Slice, Source,
+    StreamLoad,
+};
 
 use crate::events::log::Reporter;
 use crate::store::project::Project;
+use crate::store::state::StateEntry;
 use crate::summary::Summary;
+use job::StreamJob;
 
 pub use stop::{Ended, Stop};
 
@@ -55,11 +80,105 @@ pub enum Answer {
 
 /// Runs a connection to its end. `reporters` get every line of the event log as it is written.
 pub async fn run(
-    _project: &Project,
-    _connection: &str,
-    _options: &Options,
-    _reporters: Vec<Box<dyn Reporter>>,
-    _stop: &Stop,
+    project: &Project,
+    connection: &str,
+    options: &Options,
+    reporters: Vec<Box<dyn Reporter>>,
+    stop: &Stop,
 ) -> Answer {
-    Answer::Refused(Error::internal("not yet"))
+    match begin::begin(project, connection, options, reporters, stop).await {
+        Ok(begin::Begun::Recorded(summary)) => Answer::Recorded(summary),
+        Ok(begin::Begun::Open(open)) => match finish::carry_out(*open, project, options, stop).await {
+            Ok(summary) => Answer::Ran(summary),
+            Err(error) => Answer::Refused(error),
+        },
+        Err(error) => Answer::Refused(error),
+    }
+}
+
+/// What the phases of a run share.
+struct Run {
+    run_id: String,
+    connection_id: String,
+    connection: String,
+    /// The config's entries, by stream.
+    state: BTreeMap<String, StateEntry>,
+    /// The source's identity, as discovered.
+    identity: String,
+    options: Options,
+    events: Events,
+    source: Arc<dyn Source>,
+    destination: Arc<dyn Destination>,
+    can: Capabilities,
+    policy: retry::Policy,
+    budget: Budget,
+    /// Slices that may be read at once.
+    places: Arc<Semaphore>,
+    rejects: rejects::Rejects,
+    stop: Stop,
+    /// Set once, when planning has ended.
+    jobs: OnceLock<BTreeMap<String, Arc<StreamJob>>>,
+}
+
+impl Run {
+    fn jobs_of(&self, slice: &Slice) -> Result<BTreeMap<String, Arc<StreamJob>>> {
+        let jobs = self.jobs.get();
+        let mut found = BTreeMap::new();
+        for read in &slice.streams {
+            let job = jobs.and_then(|jobs| jobs.get(&read.stream));
+            let job = job.ok_or_else(|| {
+                Error::internal(format!(
+                    "slice {} of a stream that was not planned: {}",
+                    slice.id, read.stream
+                ))
+            })?;
+            found.insert(read.stream.clone(), Arc::clone(job));
+        }
+        Ok(found)
+    }
+
+    fn all_jobs(&self) -> Vec<Arc<StreamJob>> {
+        self.jobs.get().map(|jobs| jobs.values().cloned().collect()).unwrap_or_default()
+    }
+
+    /// Counts and says values that were changed to fit.
+    fn say_coerced(&self, coerced: &BTreeMap<(String, String, String), u64>) {
+        for ((stream, column, what), values) in coerced {
+            let Some(job) = self.jobs.get().and_then(|jobs| jobs.get(stream)) else { continue };
+            job.count(|counts| counts.values_coerced += values);
+            let body = Body::ValueCoerced { column: column.clone(), values: *values, change: what.clone() };
+            job.events.warn(body, format!("{values} values of column {column:?} were changed: {what}"));
+        }
+    }
+}
+
+/// Whether a load becomes visible only when it is published.
+fn staged(load: &StreamLoad) -> bool {
+    load.disposition == Disposition::Replace
+}
+
+/// A fresh id for a commit.
+fn commit_id() -> String {
+    uuid::Uuid::now_v7().to_string()
+}
+
+/// The error that a record speaks of.
+fn error_of(record: &ErrorRecord) -> Error {
+    let mut error = Error::new(record.kind, record.message.clone()).retry(record.retryable);
+    if let Some(origin) = record.origin {
+        error = error.origin(origin);
+    }
+    if let Some(code) = &record.code {
+        error = error.code(code.clone());
+    }
+    if let Some(hint) = &record.hint {
+        error = error.hint(hint.clone());
+    }
+    if let Some(stream) = &record.stream {
+        error = error.stream(stream.clone());
+    }
+    if !record.cause.is_empty() {
+        error = error.cause(record.cause.join(": "));
+    }
+    error
 }

@@ -35,7 +35,7 @@ pub enum Start {
     /// Nothing was ever loaded.
     First,
     /// Go on from here.
-    Continue(StreamState),
+    Continue(Box<StreamState>),
     /// Load everything again into staging and swap.
     Rebuild,
 }
@@ -101,7 +101,7 @@ fn adopt_or_honour(known: &Known<'_>, row: &StateRow, based_on: Option<String>) 
     let from = state.shown();
     let adopt = |why: &str| Decision {
         rule: "5",
-        start: Start::Continue(state.clone()),
+        start: Start::Continue(Box::new(state.clone())),
         words: format!("continues from {} ({why})", plain(&from)),
         warn: false,
         based_on: based_on.clone(),
@@ -134,7 +134,7 @@ fn honour(
     let state = state_at(known, cursor)?;
     Ok(Decision {
         rule: "6",
-        start: Start::Continue(state),
+        start: Start::Continue(Box::new(state)),
         words: format!(
             "starts from {}, which was edited by hand in the config; the destination holds {}: rows between the two may be loaded again or skipped",
             plain(cursor),
@@ -154,18 +154,18 @@ fn instruction(known: &Known<'_>, entry: &StateEntry, based_on: Option<String>) 
         }
         StateEntry::Set { cursor, .. } => {
             let state = state_at(known, cursor)?;
-            decided(Start::Continue(state), format!("set: starts from {}", plain(cursor)), true)
+            decided(Start::Continue(Box::new(state)), format!("set: starts from {}", plain(cursor)), true)
         }
         StateEntry::Accept { cursor, .. } => match (known.row, cursor) {
             (Some(row), _) => {
                 let state = read_state(known, row)?;
                 let words = format!("accepted: continues from {}", plain(&state.shown()));
-                decided(Start::Continue(state), words, true)
+                decided(Start::Continue(Box::new(state)), words, true)
             }
             (None, Some(cursor)) => {
                 let state = state_at(known, cursor)?;
                 let words = format!("accepted: continues from {} of the config", plain(cursor));
-                decided(Start::Continue(state), words, true)
+                decided(Start::Continue(Box::new(state)), words, true)
             }
             (None, None) => decided(Start::First, "accepted: first load, reads everything".into(), false),
         },
@@ -173,7 +173,8 @@ fn instruction(known: &Known<'_>, entry: &StateEntry, based_on: Option<String>) 
     }
 }
 
-fn base(entry: Option<&StateEntry>) -> Option<String> {
+/// What a run is based on: the nonce of an instruction, or the digest of what the config says.
+pub fn base(entry: Option<&StateEntry>) -> Option<String> {
     match entry {
         Some(entry @ StateEntry::Position { .. }) => Some(entry.content_digest()),
         Some(entry) => entry.nonce().map(str::to_owned),
@@ -333,7 +334,10 @@ mod tests {
 
     fn floor(decision: &Decision) -> Option<i64> {
         match &decision.start {
-            Start::Continue(StreamState { floor: Some(CursorValue::Int(n)), .. }) => Some(*n),
+            Start::Continue(state) => match state.floor {
+                Some(CursorValue::Int(n)) => Some(n),
+                _ => None,
+            },
             _ => None,
         }
     }
@@ -359,7 +363,8 @@ mod tests {
         let honoured = decide(Some(&edited), Some(&row(9, None)), "f", false).unwrap();
         assert_eq!((honoured.rule, floor(&honoured), honoured.warn), ("6", Some(3), true));
         // The run that honoured the edit could not merge: the edit is not followed twice.
-        let followed = decide(Some(&edited), Some(&row(12, Some(&edited.content_digest()))), "f", false).unwrap();
+        let followed =
+            decide(Some(&edited), Some(&row(12, Some(&edited.content_digest()))), "f", false).unwrap();
         assert_eq!((followed.rule, floor(&followed)), ("5", Some(12)));
     }
 

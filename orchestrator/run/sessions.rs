@@ -85,4 +85,3 @@ pub fn deadlines(policies: &InForce) -> Deadlines {
         stall: Duration::from_millis(policies.stall_timeout_ms),
     }
 }
-

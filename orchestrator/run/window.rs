@@ -68,6 +68,11 @@ impl Window {
         Window { columns, keyed: !key.is_empty(), entries: HashMap::new() }
     }
 
+    /// The same window with nothing in it.
+    pub fn emptied(&self) -> Window {
+        Window { entries: HashMap::new(), ..self.clone() }
+    }
+
     /// Takes what the destination holds; a count or digest that differs from the state's is refused.
     pub fn fill(
         &mut self,
@@ -122,6 +127,11 @@ impl Window {
             version: IDENTITY_VERSION,
             columns: self.columns.clone(),
         }
+    }
+
+    /// Every identity, for a window that is written whole.
+    pub fn all(&self) -> Vec<WindowEntry> {
+        self.entries.iter().map(|(identity, known)| entry_of(*identity, known)).collect()
     }
 
     /// Takes out the rows that are known and remembers the others. `cursor` reads the batch's

@@ -263,3 +263,21 @@ async fn a_full_read_of_a_growing_file_leaves_its_torn_end() {
     assert!(folder.said().iter().any(|m| m.contains("a.csv:3: the last line has no line end yet")));
     assert_eq!(folder.read(json!({"path": "a.csv"})).await.whole().rows(), ["1", "2"]);
 }
+
+#[tokio::test]
+async fn padded_numbers_do_not_become_numbers_later_either() {
+    let folder = Folder::new(&[("a.csv", b"d,n,f\n1.50,1,1e5\n007.5,+1,01\n")]);
+    let asked = request(json!({"path": "a.csv"}), schema(&["d:decimal(15,2)", "n:numeric", "f:float64"]));
+    let got = folder.read_as(&asked).await;
+    assert_eq!(columns(&got.schemas[1]), ["d:text", "n:text", "f:text"]);
+}
+
+#[tokio::test]
+async fn a_rejected_row_leaves_nothing_in_its_neighbours() {
+    let folder = Folder::new(&[("a.csv", b"t,n,u\nkept,1,x\nleftover,bad,y\nlast,2,z\n")]);
+    let asked =
+        request(json!({"path": "a.csv", "types": {"n": "int64"}}), schema(&["t:text", "n:int64", "u:text"]));
+    let got = folder.read_as(&asked).await.whole();
+    assert_eq!(got.rows(), ["kept|1|x", "last|2|z"]);
+    assert_eq!(got.bad(), ["a.csv:3 n: not exactly a value of type int64"]);
+}

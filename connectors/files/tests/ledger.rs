@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
-use waybill_protocol::{Change, Kind, Progress, Scope};
+use waybill_protocol::{Change, Kind, Progress, Reading, Scope};
 
-use super::{Folder, Got, gzip};
+use super::{Folder, Got, gzip, request, schema};
 
 fn part(progress: &Progress, file: &str) -> Value {
     progress.parts[&("s".to_owned(), file.to_owned())].clone()
@@ -165,6 +165,11 @@ async fn tail_refuses_gzip() {
     let got = folder.run(json!({"path": "a.csv.gz", "on_change": "tail"}), &mut Progress::default()).await;
     assert_eq!(got.error().kind(), Kind::Config);
     assert!(got.error().message().contains("tail cannot continue in a packed file"));
+    // A file that came after discovery is refused when it is read.
+    let mut late =
+        request(json!({"path": "*.gz", "format": "csv", "on_change": "tail"}), schema(&["a:int64"]));
+    late.reading = Reading::Files;
+    assert_eq!(folder.read_as(&late).await.error().kind(), Kind::Config);
 }
 
 #[tokio::test]
@@ -199,4 +204,15 @@ async fn many_bytes_make_several_checkpoints_at_the_ends_of_files() {
     assert!((2..=4).contains(&got.patches.len()), "{}", got.patches.len());
     assert_eq!(got.batches.iter().map(|b| b.num_rows()).sum::<usize>(), 2_000_000);
     assert_eq!(progress.streams["s"].files.as_ref().unwrap().rows, 2_000_000);
+}
+
+#[tokio::test]
+async fn rows_that_cannot_be_deleted_are_not_loaded_twice() {
+    let folder = Folder::new(&[("a.csv", b"a\n1\n")]);
+    let mut progress = Progress::default();
+    folder.run(json!({"path": "a.csv"}), &mut progress).await.whole();
+    folder.append("a.csv", b"2\n");
+    let got = folder.run(json!({"path": "a.csv", "on_change": "reload"}), &mut progress).await;
+    assert!(got.error().message().contains("loaded without the column _file"), "{}", got.error());
+    assert!(got.error().get_hint().unwrap().contains("reset"));
 }

@@ -1,0 +1,226 @@
+//! The beginning of a run: connection, run lock, artifacts, event log. What is refused here leaves
+//! no artifacts.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use chrono::Utc;
+use serde_json::{Value, json};
+use uuid::Uuid;
+use waybill_protocol::outlet::RUN_BUDGET_BYTES;
+use waybill_protocol::{Body, Budget, Error, Events, Level, Result};
+
+use super::{Options, Stop};
+use crate::events::log::{EventLog, LogHeader, Reporter};
+use crate::events::redact::Redactor;
+use crate::history::Archive;
+use crate::store::artifacts::Artifacts;
+use crate::store::atomic::write_atomic;
+use crate::store::config::{self, Connection, LoadedConfig};
+use crate::store::edit::ensure_id;
+use crate::store::lock::{Holder, RunLock, is_held};
+use crate::store::project::Project;
+use crate::summary::{RunStatus, Summary, write_summary};
+
+/// A run that has begun, or the record of one that ended long ago.
+pub enum Begun {
+    /// Its log is open.
+    Open(Box<Open>),
+    /// A finished run has this id.
+    Recorded(Box<Summary>),
+}
+
+/// An open run.
+pub struct Open {
+    /// Its id.
+    pub run_id: String,
+    /// The config as loaded.
+    pub config: std::sync::Arc<LoadedConfig>,
+    /// The connection.
+    pub connection: Connection,
+    /// The connection's id.
+    pub connection_id: Uuid,
+    /// Where its artifacts lie.
+    pub artifacts: Artifacts,
+    /// Its event log.
+    pub log: EventLog,
+    /// Where events go.
+    pub events: Events,
+    /// Takes secrets as they are resolved.
+    pub redactor: Redactor,
+    /// Bytes between sources and destinations.
+    pub budget: Budget,
+    /// Held until the run has ended.
+    pub lock: RunLock,
+}
+
+/// The name of this host.
+pub fn host() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .or_else(|_| std::fs::read_to_string("/etc/hostname"));
+    name.map(|name| name.trim().to_owned())
+        .ok()
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "localhost".to_owned())
+}
+
+/// Loads the connection, takes the run lock and opens the event log.
+pub async fn begin(
+    project: &Project,
+    name: &str,
+    options: &Options,
+    reporters: Vec<Box<dyn Reporter>>,
+    stop: &Stop,
+) -> Result<Begun> {
+    let mut config = config::load(project)?;
+    config.connection(name)?;
+    let id = ensure_id(project, name)?;
+    if config.connection(name)?.id.is_none() {
+        config = config::load(project)?;
+    }
+    let connection = config.connection(name)?.clone();
+    let run_id = options.run_id.clone().unwrap_or_else(|| Uuid::now_v7().to_string());
+    let started = Utc::now();
+    let artifacts = Artifacts::new(project, &connection.name, &run_id, started)?;
+    if options.run_id.is_some()
+        && let Some(summary) = recorded(project, &run_id)?
+    {
+        return Ok(Begun::Recorded(Box::new(summary)));
+    }
+    let holder = Holder {
+        run_id: run_id.clone(),
+        pid: std::process::id(),
+        since: started,
+        connection: connection.name.clone(),
+    };
+    let lock = take_lock(project, id, holder, options, stop).await?;
+    artifacts.prepare()?;
+    settle_crashed(project);
+    let budget = Budget::new(RUN_BUDGET_BYTES);
+    let (queued, redactor) = (budget.clone(), Redactor::new());
+    let header = LogHeader::new(run_id.clone(), connection.name.clone());
+    let (log, sink) =
+        EventLog::open(&artifacts.events, header, redactor.clone(), reporters, move || queued.queued())?;
+    let events = Events::new(sink);
+    let body = started_body(&config, &connection, id, options, &artifacts)?;
+    events.info(body, format!("run of {} started", connection.name));
+    for finding in &config.findings {
+        let message = format!("config.json: {}: {}", finding.path, finding.message);
+        events.emit(Level::Warn, Body::Runtime { detail: Value::Null }, message, None);
+    }
+    Ok(Begun::Open(Box::new(Open {
+        run_id,
+        config: std::sync::Arc::new(config),
+        connection,
+        connection_id: id,
+        artifacts,
+        log,
+        events,
+        redactor,
+        budget,
+        lock,
+    })))
+}
+
+async fn take_lock(
+    project: &Project,
+    id: Uuid,
+    holder: Holder,
+    options: &Options,
+    stop: &Stop,
+) -> Result<RunLock> {
+    let (project, wait) = (project.clone(), options.wait_lock);
+    let taken = tokio::task::spawn_blocking(move || RunLock::acquire(&project, id, &holder, wait));
+    tokio::select! {
+        taken = taken => taken.map_err(|e| Error::internal("taking the run lock").cause(e))?,
+        () = stop.orderly().cancelled() => Err(Error::cancelled()),
+    }
+}
+
+/// The finished run of that id, if there is one.
+fn recorded(project: &Project, run_id: &str) -> Result<Option<Summary>> {
+    with_archive(project, |archive| {
+        let found = archive.list(None)?.into_iter().find(|entry| entry.run_id == run_id);
+        match found {
+            Some(entry) if entry.status == RunStatus::Running => Err(Error::new(
+                waybill_protocol::Kind::Locked,
+                format!("a run with the id {run_id} is going on"),
+            )),
+            Some(entry) if entry.status != RunStatus::Crashed => archive.show(&entry).map(Some),
+            _ => Ok(None),
+        }
+    })
+}
+
+/// Writes the summaries of runs that were killed: best effort, the log keeps the truth.
+fn settle_crashed(project: &Project) {
+    let _ = with_archive(project, |archive| archive.rebuild_missing(write).map(drop));
+}
+
+fn with_archive<T>(project: &Project, work: impl FnOnce(&Archive<'_>) -> Result<T>) -> Result<T> {
+    let locked = |id: &str| id.parse().is_ok_and(|id| is_held(project, id));
+    let host = host();
+    work(&Archive::new(&project.runs_dir, &project.run_logs_dir, &host, &locked))
+}
+
+/// Writes a file of the record atomically.
+pub fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    write_atomic(path, bytes, Some(0o644)).map_err(std::io::Error::other)
+}
+
+/// Writes a summary atomically.
+pub fn write_run_summary(path: &Path, summary: &Summary) -> Result<()> {
+    write_summary(path, summary, write)
+}
+
+fn started_body(
+    config: &LoadedConfig,
+    connection: &Connection,
+    id: Uuid,
+    options: &Options,
+    artifacts: &Artifacts,
+) -> Result<Body> {
+    let destination = config.destination_of(connection)?;
+    let mut settings: BTreeMap<String, Value> = BTreeMap::new();
+    for (key, value) in &connection.settings {
+        settings.insert(format!("source.{key}"), json!({"value": value, "origin": "config.json"}));
+    }
+    for (key, value) in &destination.settings {
+        settings.insert(
+            format!("destination.{key}"),
+            json!({"value": value, "origin": destination.origin.to_string()}),
+        );
+    }
+    for (key, value) in connection.policies.values() {
+        let origin =
+            connection.policies.origins.get(key).map_or_else(|| "default".to_owned(), ToString::to_string);
+        settings.insert(key.to_owned(), json!({"value": value, "origin": origin}));
+    }
+    let streams = serde_json::to_value(&connection.streams).unwrap_or(Value::Null);
+    settings.insert("streams".to_owned(), json!({"value": streams, "origin": "config.json"}));
+    let mut paths = artifacts.paths();
+    // Only what this run can leave; the fold knows the log by this word.
+    paths.retain(|kind, _| matches!(kind.as_str(), "events" | "summary" | "rejects"));
+    if let Some(log) = paths.remove("events") {
+        paths.insert("log".to_owned(), log);
+    }
+    Ok(Body::RunStarted {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        host: host(),
+        pid: std::process::id(),
+        source: connection.system.clone(),
+        destination: format!("{} ({})", destination.name, destination.system),
+        connection_id: id.to_string(),
+        config_hash: connection.config_hash.clone(),
+        settings: serde_json::to_value(settings).unwrap_or(Value::Null),
+        options: json!({
+            "streams": options.streams,
+            "full_refresh": options.full_refresh,
+            "from": options.from,
+            "to": options.to,
+            "limit": options.limit,
+            "timeout_ms": options.timeout.map(|t| t.as_millis() as u64),
+        }),
+        artifacts: paths,
+    })
+}

@@ -1,0 +1,211 @@
+//! The columns of a load: what the catalog says, what is on record, and what the policy makes of
+//! the difference (pure).
+
+use std::sync::Arc;
+
+use arrow_schema::{Schema, SchemaRef};
+use waybill_protocol::event::ColumnChange;
+use waybill_protocol::{
+    Capabilities, ColumnRecord, Error, Kind, Logical, Result, SchemaPolicy, StreamSelection,
+};
+
+use super::evolve::{change, native_of};
+use super::naming;
+
+/// The columns of a load on both sides.
+#[derive(Debug)]
+pub struct Columns {
+    /// What the source is asked for: its names, the table's types.
+    pub read: SchemaRef,
+    /// What the table takes: its names and types, in the same order.
+    pub load: SchemaRef,
+    /// Every column that the table has had.
+    pub record: Vec<ColumnRecord>,
+    /// What changed against the record.
+    pub changes: Vec<ColumnChange>,
+}
+
+/// Decides the columns of a load. `recorded` is empty for a first load; `fresh` says that the table
+/// is made anew, so that types follow the catalog.
+pub fn decide(
+    selection: &StreamSelection,
+    found: &Schema,
+    recorded: &[ColumnRecord],
+    fresh: bool,
+    key: &[String],
+    can: &Capabilities,
+) -> Result<Columns> {
+    let chosen = choose(selection, found)?;
+    let names: Vec<String> = chosen.fields().iter().map(|f| f.name().clone()).collect();
+    let table_names = naming::columns(&names, recorded, can);
+    let (mut read, mut load, mut changes) = (Vec::new(), Vec::new(), Vec::new());
+    let mut record = recorded.to_vec();
+    let known = !recorded.is_empty();
+    for (field, name) in chosen.fields().iter().zip(&table_names) {
+        let now = Logical::of(field)?;
+        let old = record.iter_mut().find(|c| c.source == *field.name());
+        let before = old.as_ref().map(|c| c.logical.parse::<Logical>()).transpose()?;
+        let wide = match before {
+            None if known && selection.schema_policy == SchemaPolicy::Ignore => {
+                changes.push(change(field.name(), None, Some(now)));
+                continue;
+            }
+            None => {
+                if known {
+                    changes.push(change(field.name(), None, Some(now)));
+                }
+                now
+            }
+            Some(before) => {
+                let wide = before.widen(now);
+                if wide != before {
+                    changes.push(change(field.name(), Some(before), Some(wide)));
+                }
+                match selection.schema_policy {
+                    SchemaPolicy::Ignore => before,
+                    _ if fresh => now,
+                    _ => wide,
+                }
+            }
+        };
+        match old {
+            Some(old) => old.logical = wide.to_string(),
+            None => record.push(ColumnRecord {
+                source: field.name().clone(),
+                name: name.clone(),
+                logical: wide.to_string(),
+            }),
+        }
+        let native = native_of(field);
+        let kept = if wide == now { native.as_str() } else { "" };
+        read.push(wide.field(field.name(), field.is_nullable(), &native));
+        load.push(wide.field(name, !key.contains(field.name()), kept));
+    }
+    for gone in recorded.iter().filter(|c| !names.contains(&c.source)) {
+        changes.push(change(&gone.source, gone.logical.parse().ok(), None));
+    }
+    if fresh {
+        record.retain(|c| names.contains(&c.source));
+    }
+    if selection.schema_policy == SchemaPolicy::Freeze && !changes.is_empty() {
+        let columns: Vec<&str> = changes.iter().map(|c| c.column.as_str()).collect();
+        return Err(Error::new(
+            Kind::Schema,
+            format!("columns changed although they are frozen: {}", columns.join(", ")),
+        )
+        .hint("set schema_policy: evolve (or ignore), or bring the source's columns back"));
+    }
+    limits(&load, can)?;
+    Ok(Columns { read: Arc::new(Schema::new(read)), load: Arc::new(Schema::new(load)), record, changes })
+}
+
+fn choose(selection: &StreamSelection, found: &Schema) -> Result<Schema> {
+    let Some(columns) = &selection.columns else {
+        return Ok(found.clone());
+    };
+    let mut fields = Vec::new();
+    for column in columns {
+        let field = found.field_with_name(column).map_err(|_| {
+            let has: Vec<&str> = found.fields().iter().map(|f| f.name().as_str()).collect();
+            Error::new(Kind::NotFound, format!("no column {column:?}"))
+                .hint(format!("columns are: {}", super::matching::some_of(&has)))
+        })?;
+        fields.push(field.clone());
+    }
+    Ok(Schema::new(fields))
+}
+
+fn limits(load: &[arrow_schema::Field], can: &Capabilities) -> Result<()> {
+    if load.is_empty() {
+        return Err(Error::new(Kind::Schema, "the stream has no columns: there is nothing to load")
+            .hint("leave it out of the selection"));
+    }
+    if load.len() >= can.columns {
+        return Err(Error::new(
+            Kind::Schema,
+            format!("{} columns are more than the destination takes ({})", load.len(), can.columns - 1),
+        )
+        .hint("choose some with columns: [...]"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CAN: Capabilities = Capabilities {
+        namespaces: false,
+        identifier_bytes: 63,
+        case_sensitive: false,
+        columns: 5,
+        parallel_slices: false,
+    };
+
+    fn found(columns: &[(&str, Logical)]) -> Schema {
+        Schema::new(columns.iter().map(|(n, l)| l.field(n, true, "")).collect::<Vec<_>>())
+    }
+
+    fn on_record(columns: &[(&str, &str)]) -> Vec<ColumnRecord> {
+        let record = |(n, l): &(&str, &str)| ColumnRecord {
+            source: (*n).into(),
+            name: format!("{n}_x"),
+            logical: (*l).into(),
+        };
+        columns.iter().map(record).collect()
+    }
+
+    fn with(policy: SchemaPolicy) -> StreamSelection {
+        StreamSelection { schema_policy: policy, ..StreamSelection::named("s") }
+    }
+
+    #[test]
+    fn evolve_widens_adds_and_keeps_what_is_gone() {
+        let record = on_record(&[("a", "text"), ("b", "int32"), ("gone", "date")]);
+        let now = found(&[("c", Logical::Bool), ("b", Logical::Int64), ("a", Logical::Int64)]);
+        let columns = decide(&with(SchemaPolicy::Evolve), &now, &record, false, &[], &CAN).unwrap();
+        let types: Vec<String> = columns
+            .load
+            .fields()
+            .iter()
+            .map(|f| format!("{}:{}", f.name(), Logical::of(f).unwrap()))
+            .collect();
+        assert_eq!(types, ["c:bool", "b_x:int64", "a_x:text"]);
+        assert_eq!(columns.read.field(2).name(), "a");
+        assert_eq!(columns.record.len(), 4);
+        assert_eq!(columns.changes.len(), 3);
+    }
+
+    #[test]
+    fn freeze_refuses_and_ignore_leaves_out() {
+        let record = on_record(&[("a", "int32")]);
+        let now = found(&[("a", Logical::Int64), ("b", Logical::Text)]);
+        let frozen = decide(&with(SchemaPolicy::Freeze), &now, &record, false, &[], &CAN).unwrap_err();
+        assert!(frozen.message().contains("a, b"), "{frozen}");
+        let ignored = decide(&with(SchemaPolicy::Ignore), &now, &record, false, &[], &CAN).unwrap();
+        assert_eq!(ignored.load.fields().len(), 1);
+        assert_eq!(Logical::of(ignored.load.field(0)).unwrap(), Logical::Int32);
+        assert!(
+            decide(&with(SchemaPolicy::Freeze), &found(&[("a", Logical::Int32)]), &record, false, &[], &CAN)
+                .is_ok()
+        );
+    }
+
+    #[test]
+    fn chosen_columns_and_limits() {
+        let mut selection = with(SchemaPolicy::Evolve);
+        selection.columns = Some(vec!["b".into(), "nope".into()]);
+        let now = found(&[("a", Logical::Int64), ("b", Logical::Text)]);
+        let error = decide(&selection, &now, &[], false, &[], &CAN).unwrap_err();
+        assert_eq!((error.kind(), error.get_hint()), (Kind::NotFound, Some("columns are: a, b")));
+        assert!(decide(&with(SchemaPolicy::Evolve), &found(&[]), &[], false, &[], &CAN).is_err());
+        let wide = found(&[
+            ("a", Logical::Bool),
+            ("b", Logical::Bool),
+            ("c", Logical::Bool),
+            ("d", Logical::Bool),
+            ("e", Logical::Bool),
+        ]);
+        assert!(decide(&with(SchemaPolicy::Evolve), &wide, &[], false, &[], &CAN).is_err());
+    }
+}

@@ -1,0 +1,141 @@
+//! Builds what is written together with the data of a commit, and applies it once it is durable.
+
+use serde_json::Value;
+use waybill_protocol::{Change, Commit, Error, Patch, Result, Scope, StateRow, StreamState, WindowChange};
+
+use super::job::{Held, StreamJob};
+use super::window::Pending;
+
+/// What a slice loaded of one stream since the last commit.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Segment {
+    /// Rows.
+    pub rows: u64,
+    /// Bytes.
+    pub bytes: u64,
+    /// Order-free hash of the rows.
+    pub hash: u128,
+}
+
+/// What a patch makes of a stream's holdings, with the ledger entries whose old rows must go.
+pub struct Patched {
+    /// What the stream will hold.
+    pub held: Held,
+    /// The change to its window.
+    pub window: Option<WindowChange>,
+    /// Ledger changes: file → value.
+    pub parts: Vec<(String, Option<Value>)>,
+    /// Files whose rows are loaded again.
+    pub reloaded: Vec<String>,
+}
+
+/// Applies a patch to what a stream holds. Pure.
+pub fn patched(
+    job: &StreamJob,
+    held: &Held,
+    patch: &Patch,
+    pending: Option<&Pending>,
+    rows: u64,
+) -> Result<Patched> {
+    let mut next = held.clone();
+    next.rows += rows;
+    let (mut parts, mut reloaded) = (Vec::new(), Vec::new());
+    for (scope, change) in patch {
+        match (scope, change) {
+            (Scope::Stream(stream), Change::Put(value)) if *stream == job.name => {
+                let state = StreamState::from_value(value).map_err(|e| {
+                    Error::internal(format!("the source sent a state of {stream} that cannot be read"))
+                        .cause(e)
+                })?;
+                next.state = Some(state);
+            }
+            (Scope::Stream(stream), Change::Remove) if *stream == job.name => next.state = None,
+            (Scope::Part(stream, part), Change::Put(value)) if *stream == job.name => {
+                let (value, reload) = without_reload(value);
+                if reload {
+                    reloaded.push(part.clone());
+                }
+                next.parts.insert(part.clone(), value.clone());
+                parts.push((part.clone(), Some(value)));
+            }
+            (Scope::Part(stream, part), Change::Remove) if *stream == job.name => {
+                next.parts.remove(part);
+                parts.push((part.clone(), None));
+            }
+            _ => {}
+        }
+    }
+    let mut window = None;
+    if let (Some(known), Some(pending)) = (&held.window, pending) {
+        let floor = next.state.as_ref().and_then(|state| state.floor.as_ref());
+        let (advanced, change) = known.advance(pending, floor);
+        if let Some(state) = &mut next.state {
+            state.window = Some(advanced.digest());
+        }
+        next.window = Some(advanced);
+        window = Some(change);
+    }
+    Ok(Patched { held: next, window, parts, reloaded })
+}
+
+fn without_reload(value: &Value) -> (Value, bool) {
+    let mut value = value.clone();
+    let reload = value.as_object_mut().and_then(|map| map.shift_remove("reload"));
+    let reload = reload == Some(Value::Bool(true));
+    (value, reload)
+}
+
+/// The state row of a stream.
+pub fn state_row(job: &StreamJob, held: &Held, run_id: &str, commit_id: &str) -> StateRow {
+    let table = job.live().load.table.clone();
+    StateRow {
+        scope: Scope::Stream(job.name.clone()).to_string(),
+        value: held.state.clone().unwrap_or_default().to_value(),
+        based_on: job.based_on.clone(),
+        fingerprint: job.fingerprint.clone(),
+        run_id: run_id.to_owned(),
+        commit_id: commit_id.to_owned(),
+        rows: held.rows,
+        table,
+    }
+}
+
+/// Adds a stream's share to a direct commit.
+pub fn add(commit: &mut Commit, job: &StreamJob, patched: &Patched, run_id: &str) {
+    commit.states.push(state_row(job, &patched.held, run_id, &commit.id));
+    if let Some(change) = &patched.window {
+        commit.windows.insert(job.name.clone(), change.clone());
+    }
+    for (part, value) in &patched.parts {
+        commit.parts.push((job.name.clone(), part.clone(), value.clone()));
+    }
+    if !patched.reloaded.is_empty() {
+        let column = file_column(job);
+        for file in &patched.reloaded {
+            commit.deletes.push((job.name.clone(), column.clone(), file.clone()));
+        }
+    }
+}
+
+fn file_column(job: &StreamJob) -> String {
+    let live = job.live();
+    let recorded = live.load.record.columns.iter().find(|column| column.source == "_file");
+    recorded.map_or_else(|| "_file".to_owned(), |column| column.name.clone())
+}
+
+/// The commit that publishes a staged load: everything it holds, in place of what was there.
+pub fn publication(job: &StreamJob, held: &Held, run_id: &str) -> Commit {
+    let id = super::commit_id();
+    let mut commit = Commit {
+        states: vec![state_row(job, held, run_id, &id)],
+        id,
+        clear_parts: vec![job.name.clone()],
+        ..Commit::default()
+    };
+    for (part, value) in &held.parts {
+        commit.parts.push((job.name.clone(), part.clone(), Some(value.clone())));
+    }
+    let insert = held.window.as_ref().map(super::window::Window::all).unwrap_or_default();
+    commit.windows.insert(job.name.clone(), WindowChange { clear: true, delete: Vec::new(), insert });
+    commit
+}

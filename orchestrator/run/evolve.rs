@@ -1,0 +1,164 @@
+//! Columns that are not what was stored: what the stream's policy makes of them.
+
+use std::sync::Arc;
+
+use arrow_schema::{Field, Schema, SchemaRef};
+use waybill_protocol::event::ColumnChange;
+use waybill_protocol::{
+    Body, ColumnRecord, Error, Fidelity, IN_WINDOW_COLUMN, Kind, Level, Logical, NATIVE_KEY, Result,
+    SchemaPolicy, StreamRead, Verdict,
+};
+
+use super::conform::Conform;
+use super::job::StreamJob;
+use super::{Run, naming};
+
+/// Whether a table takes what a source sends.
+pub enum Fit {
+    /// It does, by this.
+    Takes(Conform),
+    /// The load was widened; the attempt starts again.
+    Widened,
+}
+
+/// Compares the columns that a source sends with the load, and widens it where the policy allows.
+pub fn fit(run: &Run, job: &StreamJob, sent: &SchemaRef) -> Result<Fit> {
+    let (load, read) = {
+        let live = job.live();
+        (live.load.clone(), Arc::clone(&live.read))
+    };
+    let record = load.record.columns.clone();
+    let name_of = |source: &str| record.iter().find(|c| c.source == source).map(|c| c.name.clone());
+    let asked = |source: &str| read.schema.field_with_name(source).is_ok();
+    let extra: Vec<&Arc<Field>> =
+        sent.fields().iter().filter(|f| f.name() != IN_WINDOW_COLUMN && !asked(f.name())).collect();
+    let misfit = match Conform::new(sent, &name_of, &load.schema)? {
+        Ok(conform) if extra.is_empty() || !job.evolves() => return Ok(Fit::Takes(conform)),
+        Ok(_) => None,
+        Err(column) => Some(column),
+    };
+    if let Some(column) = &misfit
+        && !sent.fields().iter().any(|f| name_of(f.name()).as_ref() == Some(column))
+    {
+        return Err(Error::new(Kind::Schema, format!("column {column:?} is gone since it was discovered"))
+            .stream(&job.name)
+            .retry(true)
+            .hint("somebody changed the source while it was read: the next attempt looks again"));
+    }
+    if !job.evolves() {
+        let column = misfit.unwrap_or_default();
+        return Err(Error::new(
+            Kind::Schema,
+            format!("the values of column {column:?} no longer fit its type"),
+        )
+        .stream(&job.name)
+        .hint("set schema_policy: evolve to widen it, or declare the column's type"));
+    }
+    widen(run, job, sent, &extra)?;
+    Ok(Fit::Widened)
+}
+
+/// Widens the load and the read to take what is sent.
+fn widen(run: &Run, job: &StreamJob, sent: &Schema, extra: &[&Arc<Field>]) -> Result<()> {
+    let mut live = job.live();
+    let mut changes = Vec::new();
+    let mut record = live.load.record.clone();
+    let (mut reads, mut loads) = (Vec::new(), Vec::new());
+    for (asked, target) in live.read.schema.fields().iter().zip(live.load.schema.fields()) {
+        let now = Logical::of(target)?;
+        let came = sent.field_with_name(asked.name()).ok().map(Logical::of).transpose()?.unwrap_or(now);
+        let wide = came.widen(now);
+        let native = if wide == now { native_of(target) } else { String::new() };
+        if wide != now {
+            changes.push(change(asked.name(), Some(now), Some(wide)));
+            for column in record.columns.iter_mut().filter(|c| c.name == *target.name()) {
+                column.logical = wide.to_string();
+            }
+        }
+        reads.push(wide.field(asked.name(), asked.is_nullable(), &native_of(asked)));
+        loads.push(wide.field(target.name(), target.is_nullable(), &native));
+    }
+    let wanted: Vec<String> = extra.iter().map(|f| f.name().clone()).collect();
+    let names = naming::columns(&wanted, &record.columns, &run.can);
+    for (field, name) in extra.iter().zip(names) {
+        let logical = Logical::of(field)?;
+        changes.push(change(field.name(), None, Some(logical)));
+        if !record.columns.iter().any(|c| c.source == *field.name()) {
+            let (source, logical) = (field.name().clone(), logical.to_string());
+            record.columns.push(ColumnRecord { source, name: name.clone(), logical });
+        }
+        reads.push(logical.field(field.name(), true, &native_of(field)));
+        loads.push(logical.field(&name, true, &native_of(field)));
+    }
+    live.read = Arc::new(StreamRead { schema: Arc::new(Schema::new(reads)), ..(*live.read).clone() });
+    live.load.schema = Arc::new(Schema::new(loads));
+    live.load.record = record;
+    let schema = Arc::clone(&live.load.schema);
+    drop(live);
+    verdicts(run, job, &schema)?;
+    say(job, changes);
+    Ok(())
+}
+
+/// Refuses columns that the destination cannot hold, unless the stream allows it.
+pub fn verdicts(run: &Run, job: &StreamJob, schema: &Schema) -> Result<Vec<Verdict>> {
+    let verdicts: Vec<Verdict> = schema.fields().iter().map(|f| run.destination.verdict(f)).collect();
+    let allowed = |name: &str| job.selection.allow_lossy.iter().any(|a| a == "*" || a == name);
+    let lossy = schema.fields().iter().zip(&verdicts);
+    let mut lossy = lossy.filter(|(f, v)| v.fidelity == Fidelity::Lossy && !allowed(f.name()));
+    match lossy.next() {
+        None => Ok(verdicts),
+        Some((field, verdict)) => Err(Error::new(
+            Kind::Schema,
+            format!(
+                "column {:?} cannot be kept exactly as {}: {}",
+                field.name(),
+                verdict.native,
+                verdict.note
+            ),
+        )
+        .stream(&job.name)
+        .hint(format!("leave the column out, or set allow_lossy: [{:?}]", field.name()))),
+    }
+}
+
+/// The event of a changed schema.
+pub fn say(job: &StreamJob, changes: Vec<ColumnChange>) {
+    if changes.is_empty() {
+        return;
+    }
+    let policy = policy_word(job.selection.schema_policy);
+    let words: Vec<String> = changes
+        .iter()
+        .map(|c| match (&c.before, &c.after) {
+            (None, Some(after)) => format!("{} is new ({after})", c.column),
+            (Some(before), Some(after)) => format!("{} was {before}, now {after}", c.column),
+            _ => format!("{} is gone", c.column),
+        })
+        .collect();
+    let body = Body::SchemaChanged { policy: policy.to_owned(), changes };
+    job.events.emit(Level::Warn, body, format!("columns changed: {} ({policy})", words.join(", ")), None);
+}
+
+/// The policy's word in the config.
+pub fn policy_word(policy: SchemaPolicy) -> &'static str {
+    match policy {
+        SchemaPolicy::Evolve => "evolve",
+        SchemaPolicy::Freeze => "freeze",
+        SchemaPolicy::Ignore => "ignore",
+    }
+}
+
+/// One line of a schema change.
+pub fn change(column: &str, before: Option<Logical>, after: Option<Logical>) -> ColumnChange {
+    ColumnChange {
+        column: column.to_owned(),
+        before: before.map(|l| l.to_string()),
+        after: after.map(|l| l.to_string()),
+    }
+}
+
+/// The source's own name of a field's type, empty where it has none.
+pub fn native_of(field: &Field) -> String {
+    field.metadata().get(NATIVE_KEY).cloned().unwrap_or_default()
+}

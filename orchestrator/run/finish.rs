@@ -1,0 +1,213 @@
+//! The end of a run: state into the config, the verdict, the summary, the last line.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use waybill_protocol::event::{Outcome, Phase, Status};
+use waybill_protocol::{Body, Error, ErrorRecord, Event, Kind, Level, Origin, Result, SyncMode};
+
+use super::begin::{Open, write_run_summary};
+use super::job::{Ended, StreamJob};
+use super::pipeline::{Outcomes, carry, tally};
+use super::{Options, Stop};
+use crate::events::memory::memory;
+use crate::store::project::Project;
+use crate::store::state::{StateEntry, merge_state};
+use crate::summary::Summary;
+
+/// Carries an open run to its end and leaves its record.
+pub async fn carry_out(
+    open: Open,
+    project: &Project,
+    options: &Options,
+    stop: &Stop,
+) -> Result<Box<Summary>> {
+    let started = std::time::Instant::now();
+    let watch = watch(&open, options, stop);
+    let outcomes = carry(&open, project, options, stop).await;
+    merge(&open, project, &outcomes.jobs);
+    watch.iter().for_each(tokio::task::JoinHandle::abort);
+    let mut verdict = verdict(&outcomes, stop);
+    let mut summary = open.log.conclude(terminal(&verdict, &outcomes.jobs, started))?;
+    let written = write_run_summary(&open.artifacts.summary, &summary);
+    let trouble = written
+        .err()
+        .or_else(|| open.log.failed().map(|why| Error::config(why).origin(Origin::Orchestrator)));
+    if let Some(error) = trouble {
+        let error = error
+            .context("the record of the run is not whole")
+            .hint("free space or make runs/ and run_logs/ writable; the data is as the streams say");
+        open.events.emit(
+            Level::Error,
+            Body::Runtime { detail: Value::Null },
+            error.message(),
+            Some(error.record()),
+        );
+        verdict.exit_code = if verdict.exit_code == 0 { 3 } else { verdict.exit_code };
+        verdict.status = if verdict.status == Status::Succeeded { Status::Failed } else { verdict.status };
+        verdict.error.get_or_insert(error.record());
+        summary = open.log.conclude(terminal(&verdict, &outcomes.jobs, started))?;
+        // Tried again: there may be room by now, and the answer carries the fault either way.
+        let _ = write_run_summary(&open.artifacts.summary, &summary);
+    }
+    // A last line that could not be written is no loss: the summary wins.
+    let _ = open.log.finish();
+    drop(open.lock);
+    Ok(Box::new(summary))
+}
+
+/// Turns signals into events, and the time budget into a request to stop.
+fn watch(open: &Open, options: &Options, stop: &Stop) -> Vec<tokio::task::JoinHandle<()>> {
+    let (events, asked) = (open.events.clone(), stop.clone());
+    let signals = tokio::spawn(async move {
+        asked.orderly().cancelled().await;
+        say_signal(&events, &asked, 1);
+        asked.at_once().cancelled().await;
+        say_signal(&events, &asked, 2);
+    });
+    let mut tasks = vec![signals];
+    if let Some(budget) = options.timeout {
+        let stop = stop.clone();
+        tasks.push(tokio::spawn(async move {
+            tokio::time::sleep(budget).await;
+            if stop.reason().is_none() {
+                stop.ask(super::Ended::Budget);
+            }
+        }));
+    }
+    tasks
+}
+
+fn say_signal(events: &waybill_protocol::Events, stop: &Stop, count: u32) {
+    let signal = stop.reason().map_or("signal", super::Ended::word).to_owned();
+    let message = match count {
+        1 => format!("{signal}: stops reading and commits at the last safe point"),
+        _ => format!("{signal}: stops at once"),
+    };
+    events.warn(Body::SignalReceived { signal, count }, message);
+}
+
+/// Writes the state of what is durable into the config. Its failure is a warning: the next run
+/// adopts what the destination holds.
+fn merge(open: &Open, project: &Project, jobs: &[Arc<StreamJob>]) {
+    let mut states = BTreeMap::new();
+    for job in jobs {
+        let live = job.live();
+        if job.mode == SyncMode::Incremental && job.moves_state && live.committed {
+            let shown = live.held.state.as_ref().map_or(Value::Null, waybill_protocol::StreamState::shown);
+            let cursor = Some(shown).filter(|shown| !shown.is_null());
+            states.insert(job.name.clone(), StateEntry::written(cursor, None).to_value());
+        }
+    }
+    if states.is_empty() {
+        return;
+    }
+    let events = open.events.in_phase(Phase::Merge);
+    let span = events.span(Level::Info, Body::PhaseStarted {}, "merge …");
+    let inner = events.inside(&span);
+    let merged = merge_state(project, open.connection_id, &open.connection.state_as_loaded, &states);
+    match merged {
+        Ok(merged) => {
+            let written: BTreeMap<_, _> = states
+                .iter()
+                .filter(|(s, _)| merged.written.contains(s))
+                .map(|(s, v)| (s.clone(), v.clone()))
+                .collect();
+            if !written.is_empty() {
+                inner.info(Body::StateMerged { states: written }, "state written into the config");
+            }
+            for (stream, why) in merged.left {
+                let left = states.get(&stream).cloned().unwrap_or(Value::Null);
+                let body = Body::StateMergeFailed { states: BTreeMap::from([(stream.clone(), left)]) };
+                let message = format!(
+                    "the state of stream {stream} was not written into the config: {why}; the next run goes on from the destination's state"
+                );
+                inner.for_stream(&stream).warn(body, message);
+            }
+            span.end(Outcome::Succeeded, "merge", None);
+        }
+        Err(error) => {
+            let message = format!(
+                "the state could not be written into the config: {error}; nothing is lost, the next run goes on from the destination's state"
+            );
+            inner.emit(Level::Warn, Body::StateMergeFailed { states }, message.clone(), Some(error.record()));
+            span.finish(Level::Warn, Body::PhaseFinished { outcome: Outcome::Failed, ms: 0 }, message, None);
+        }
+    }
+}
+
+/// The end of a run in three words.
+struct Verdict {
+    status: Status,
+    exit_code: u8,
+    error: Option<ErrorRecord>,
+}
+
+fn verdict(outcomes: &Outcomes, stop: &Stop) -> Verdict {
+    let (succeeded, failed, stopped) = tally(&outcomes.jobs);
+    let first = outcomes.jobs.iter().find_map(|job| match job.ended() {
+        Some(Ended::Failed(error)) => Some(*error),
+        _ => None,
+    });
+    let ran_whole = outcomes.error.is_none() && failed == 0 && stopped == 0;
+    if let Some(reason) = stop.reason().filter(|_| !ran_whole) {
+        let error = first.or_else(|| outcomes.error.clone()).filter(|e| e.kind != Kind::Cancelled);
+        return Verdict { status: Status::Cancelled, exit_code: reason.exit_code(), error };
+    }
+    let run_error = outcomes.error.clone();
+    let gate = outcomes.phase == Some(Phase::Check);
+    match (run_error, first) {
+        (None, None) => Verdict { status: Status::Succeeded, exit_code: 0, error: None },
+        (Some(error), _) => {
+            let code = error.exit_code();
+            // A check that failed is the gate's own code, but for faults that say more.
+            let exit_code = if gate && !matches!(code, 3 | 70 | 6) && !error.retryable { 4 } else { code };
+            Verdict { status: Status::Failed, exit_code, error: Some(error) }
+        }
+        (None, Some(error)) if succeeded > 0 => {
+            Verdict { status: Status::Partial, exit_code: 5, error: Some(error) }
+        }
+        (None, Some(error)) => {
+            let codes = outcomes.jobs.iter().filter_map(|job| match job.ended() {
+                Some(Ended::Failed(error)) => Some(error.exit_code()),
+                _ => None,
+            });
+            Verdict { status: Status::Failed, exit_code: worst(codes), error: Some(error) }
+        }
+    }
+}
+
+/// The exit code of several: the worst of 70, signals, 124, 3, 1, 75, 4, 6, 5.
+pub fn worst(codes: impl IntoIterator<Item = u8>) -> u8 {
+    const ORDER: [u8; 11] = [70, 143, 130, 129, 124, 3, 1, 75, 4, 6, 5];
+    let rank = |code: u8| ORDER.iter().position(|c| *c == code).unwrap_or(ORDER.len());
+    codes.into_iter().min_by_key(|code| rank(*code)).unwrap_or(0)
+}
+
+fn terminal(verdict: &Verdict, jobs: &[Arc<StreamJob>], started: std::time::Instant) -> Event {
+    let rows_loaded = jobs.iter().map(|job| job.counts().rows_loaded).sum();
+    let level = match verdict.status {
+        Status::Succeeded => Level::Info,
+        Status::Cancelled => Level::Warn,
+        _ => Level::Error,
+    };
+    let word = json!(verdict.status).as_str().unwrap_or("ended").to_owned();
+    Event {
+        level,
+        body: Body::RunFinished {
+            status: verdict.status,
+            exit_code: verdict.exit_code,
+            rows_loaded,
+            peak_memory_bytes: memory().peak,
+            ms: started.elapsed().as_millis() as u64,
+        },
+        message: format!("run {word}: {rows_loaded} rows loaded"),
+        stream: None,
+        phase: Some(Phase::Summary),
+        attempt: None,
+        span: None,
+        parent: None,
+        error: verdict.error.clone(),
+    }
+}

@@ -1,0 +1,239 @@
+//! One stream of a run: what was decided about it, and what has become durable so far.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use serde_json::Value;
+use waybill_protocol::event::{Counts, Outcome, Span};
+use waybill_protocol::{
+    Body, Error, ErrorRecord, Events, Kind, Level, Logical, Progress, SchemaPolicy, StreamLoad, StreamRead,
+    StreamSelection, StreamState, SyncMode, WriteMode,
+};
+
+use super::window::Window;
+
+/// A stream that is being loaded.
+pub struct StreamJob {
+    /// Its name.
+    pub name: String,
+    /// What the person selected.
+    pub selection: StreamSelection,
+    /// How it is read.
+    pub mode: SyncMode,
+    /// How it is written.
+    pub write: WriteMode,
+    /// Cursor column (the source's name) and type, when it is read by cursor.
+    pub cursor: Option<(String, Logical)>,
+    /// Primary key, names of the source.
+    pub key: Vec<String>,
+    /// What the state belongs to.
+    pub fingerprint: String,
+    /// What the state rows of this run are based on.
+    pub based_on: Option<String>,
+    /// Whether this run moves state: not with a limit or a range.
+    pub moves_state: bool,
+    /// Rows in the table before this run, as far as the state knows; for the shrink guard.
+    pub rows_before: u64,
+    /// Where its events go.
+    pub events: Events,
+    live: Mutex<Live>,
+    counts: Mutex<Counts>,
+    span: Mutex<Option<Span>>,
+}
+
+/// What changes while the stream is loaded.
+pub struct Live {
+    /// How it is read; its schema widens with the load's.
+    pub read: Arc<StreamRead>,
+    /// How it is loaded.
+    pub load: StreamLoad,
+    /// What is durable, or staged for a load that is published at the end.
+    pub held: Held,
+    /// Whether anything of this run is durable and visible.
+    pub committed: bool,
+    /// Whether every slice is whole.
+    pub whole: bool,
+    /// How the stream ended, once it has.
+    pub ended: Option<Ended>,
+}
+
+/// The state that a commit made durable.
+#[derive(Debug, Clone, Default)]
+pub struct Held {
+    /// The stream's state; absent before the first load.
+    pub state: Option<StreamState>,
+    /// The file ledger.
+    pub parts: BTreeMap<String, Value>,
+    /// Known identities, for appends by cursor.
+    pub window: Option<Window>,
+    /// Rows since the last rebuild.
+    pub rows: u64,
+}
+
+impl Held {
+    /// A staged load starts again from nothing.
+    pub fn clear(&mut self) {
+        let window = self.window.as_ref().map(Window::emptied);
+        *self = Held { window, ..Held::default() };
+    }
+}
+
+/// How a stream ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ended {
+    /// It was loaded.
+    Succeeded,
+    /// It failed.
+    Failed(Box<ErrorRecord>),
+    /// It was stopped in good order.
+    Stopped,
+}
+
+impl StreamJob {
+    /// A job about to begin.
+    pub fn new(settled: Settled, live: Live, events: Events) -> StreamJob {
+        let Settled {
+            name,
+            selection,
+            mode,
+            write,
+            cursor,
+            key,
+            fingerprint,
+            based_on,
+            moves_state,
+            rows_before,
+        } = settled;
+        StreamJob {
+            name,
+            selection,
+            mode,
+            write,
+            cursor,
+            key,
+            fingerprint,
+            based_on,
+            moves_state,
+            rows_before,
+            events,
+            live: Mutex::new(live),
+            counts: Mutex::default(),
+            span: Mutex::default(),
+        }
+    }
+
+    /// The changing part. Never held across an await.
+    pub fn live(&self) -> MutexGuard<'_, Live> {
+        self.live.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// The counters as they stand.
+    pub fn counts(&self) -> Counts {
+        *self.counts.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Changes the counters.
+    pub fn count(&self, change: impl FnOnce(&mut Counts)) {
+        change(&mut self.counts.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+    }
+
+    /// Whether new columns and wider types are welcome.
+    pub fn evolves(&self) -> bool {
+        self.selection.schema_policy == SchemaPolicy::Evolve
+    }
+
+    /// What a read continues from.
+    pub fn progress(&self, into: &mut Progress) {
+        let live = self.live();
+        if let Some(state) = &live.held.state {
+            into.streams.insert(self.name.clone(), state.clone());
+        }
+        for (part, value) in &live.held.parts {
+            into.parts.insert((self.name.clone(), part.clone()), value.clone());
+        }
+    }
+
+    /// Says that the load begins.
+    pub fn start(&self, rows: Option<u64>, bytes: Option<u64>) {
+        let (table, staged) = {
+            let live = self.live();
+            (live.load.table.to_string(), super::staged(&live.load))
+        };
+        let message = format!("{} {} into {table}", self.mode, self.write);
+        let body = Body::StreamStarted {
+            mode: self.mode,
+            write: self.write,
+            table,
+            staged,
+            rows_expected: rows,
+            bytes_expected: bytes,
+        };
+        let span = self.events.span(Level::Info, body, message);
+        *self.span.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(span);
+    }
+
+    /// Says how the load ended. Only the first end counts.
+    pub fn finish(&self, ended: Ended) {
+        let after = {
+            let mut live = self.live();
+            if live.ended.is_some() {
+                return;
+            }
+            live.ended = Some(ended.clone());
+            let visible = live.committed || !super::staged(&live.load);
+            live.held.state.as_ref().filter(|_| visible).map(StreamState::to_value)
+        };
+        let span = self.span.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        let Some(span) = span else { return };
+        let counts = self.counts();
+        let (level, outcome, message, error) = match ended {
+            Ended::Succeeded => {
+                (Level::Info, Outcome::Succeeded, format!("{} rows loaded", counts.rows_loaded), None)
+            }
+            Ended::Failed(error) => (Level::Error, Outcome::Failed, error.message.clone(), Some(*error)),
+            Ended::Stopped => (Level::Warn, Outcome::Cancelled, "stopped".to_owned(), None),
+        };
+        let ms = span.ms();
+        span.finish(level, Body::StreamFinished { outcome, counts, ms, after }, message, error);
+    }
+
+    /// Ends it with an error.
+    pub fn fail(&self, error: &Error) {
+        if error.kind() == Kind::Cancelled {
+            self.finish(Ended::Stopped);
+        } else {
+            let mut record = error.record();
+            record.stream.get_or_insert_with(|| self.name.clone());
+            self.finish(Ended::Failed(Box::new(record)));
+        }
+    }
+
+    /// How it ended, once it has.
+    pub fn ended(&self) -> Option<Ended> {
+        self.live().ended.clone()
+    }
+}
+
+/// What was decided about a stream before it is loaded.
+pub struct Settled {
+    /// Its name.
+    pub name: String,
+    /// What the person selected.
+    pub selection: StreamSelection,
+    /// How it is read.
+    pub mode: SyncMode,
+    /// How it is written.
+    pub write: WriteMode,
+    /// Cursor column and type.
+    pub cursor: Option<(String, Logical)>,
+    /// Primary key, names of the source.
+    pub key: Vec<String>,
+    /// What the state belongs to.
+    pub fingerprint: String,
+    /// What the state rows are based on.
+    pub based_on: Option<String>,
+    /// Whether this run moves state.
+    pub moves_state: bool,
+    /// Rows in the table before this run.
+    pub rows_before: u64,
+}

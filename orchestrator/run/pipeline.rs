@@ -1,0 +1,396 @@
+//! The phases of a run, from resolving secrets to publishing.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use waybill_protocol::event::{Outcome, Phase};
+use waybill_protocol::{
+    Body, Catalog, Check, Error, ErrorRecord, Events, Kind, Level, Origin, Progress, Result, StreamRead,
+    StreamSelection,
+};
+
+use super::begin::Open;
+use super::job::{Ended, StreamJob};
+use super::sessions::Sessions;
+use super::{Options, Run, Stop, error_of, group, matching, plan, publish, rejects, retry, staged};
+use crate::store::project::Project;
+
+/// How often progress is said, at most.
+const PROGRESS: Duration = Duration::from_secs(1);
+/// How much of a catalog stands in its event; the rest is left to `connection discover`.
+const CATALOG_STREAMS: usize = 40;
+
+/// What the phases left: the streams, and what ended the run as a whole.
+#[derive(Default)]
+pub struct Outcomes {
+    /// The streams, as far as planning came.
+    pub jobs: Vec<Arc<StreamJob>>,
+    /// What ended the run before or beside its streams.
+    pub error: Option<ErrorRecord>,
+    /// The step that was under way then.
+    pub phase: Option<Phase>,
+}
+
+/// Carries a run through its phases. Its errors are in the outcome, never lost.
+pub async fn carry(open: &Open, project: &Project, options: &Options, stop: &Stop) -> Outcomes {
+    let mut outcomes = Outcomes::default();
+    let sessions = phase(&open.events, Phase::Resolve, |events| resolve(open, project, events)).await;
+    let sessions = match sessions {
+        Ok(sessions) => sessions.for_run(&open.run_id),
+        Err(error) => return outcomes.with(&error, Phase::Resolve),
+    };
+    let cancel = stop.at_once().clone();
+    let opened = phase(&open.events, Phase::Check, |events| async move {
+        let source = sessions.source(&events, &cancel).await?;
+        let destination = sessions.destination(&events, &cancel).await?;
+        let checks = check(&*source, &*destination, &events, stop);
+        match checks.await {
+            Ok(()) => Ok((source, destination)),
+            Err(error) => {
+                source.close().await;
+                destination.close().await;
+                Err(error)
+            }
+        }
+    });
+    let (source, destination) = match opened.await {
+        Ok(sessions) => sessions,
+        Err(error) => return outcomes.with(&error, Phase::Check),
+    };
+    let result = inside(open, options, stop, &source, &destination, &mut outcomes).await;
+    if let Err((error, phase)) = result {
+        outcomes = outcomes.with(&error, phase);
+    }
+    source.close().await;
+    destination.close().await;
+    outcomes
+}
+
+impl Outcomes {
+    fn with(mut self, error: &Error, phase: Phase) -> Outcomes {
+        self.error = Some(error.record());
+        self.phase = Some(phase);
+        self
+    }
+}
+
+async fn phase<T, F>(events: &Events, phase: Phase, work: impl FnOnce(Events) -> F) -> Result<T>
+where
+    F: Future<Output = Result<T>>,
+{
+    let events = events.in_phase(phase);
+    let span = events.span(Level::Info, Body::PhaseStarted {}, format!("{} …", phase.word()));
+    let done = work(events.inside(&span)).await;
+    let (outcome, message, error) = match &done {
+        Ok(_) => (Outcome::Succeeded, phase.word().to_owned(), None),
+        Err(e) if e.kind() == Kind::Cancelled => {
+            (Outcome::Cancelled, format!("{} cancelled", phase.word()), None)
+        }
+        Err(e) => (Outcome::Failed, format!("{} failed: {e}", phase.word()), Some(e.record())),
+    };
+    span.end(outcome, message, error);
+    done
+}
+
+async fn resolve(open: &Open, project: &Project, events: Events) -> Result<Sessions> {
+    let (config, connection, project) = (Arc::clone(&open.config), open.connection.clone(), project.clone());
+    let sessions = tokio::task::spawn_blocking(move || Sessions::new(&project, &config, &connection)).await;
+    let sessions = sessions.map_err(|e| Error::internal("resolving secrets").cause(e))??;
+    for secret in &sessions.resolved.secrets {
+        let user = sessions.resolved.source.get("user").or_else(|| sessions.resolved.destination.get("user"));
+        let user = user.and_then(serde_json::Value::as_str);
+        open.redactor.load(&events, &secret.name, secret.value.expose(), user);
+        let body = Body::SecretResolved { name: secret.name.clone(), origin: secret.origin.clone() };
+        events.emit(Level::Debug, body, format!("{} resolved", secret.name), None);
+    }
+    for finding in &sessions.resolved.findings {
+        let message = format!("{}: {}", finding.path, finding.message);
+        events.warn(Body::Runtime { detail: serde_json::Value::Null }, message);
+    }
+    Ok(sessions)
+}
+
+async fn check(
+    source: &dyn waybill_protocol::Source,
+    destination: &dyn waybill_protocol::Destination,
+    events: &Events,
+    stop: &Stop,
+) -> Result<()> {
+    let both = async { tokio::join!(source.check(), destination.check()) };
+    let (from, to) = tokio::select! {
+        both = both => both,
+        () = stop.orderly().cancelled() => return Err(Error::cancelled()),
+    };
+    let from = from.map_err(|e| e.origin(Origin::Source));
+    let to = to.map_err(|e| e.origin(Origin::Destination));
+    let mut failed = None;
+    for (role, origin, checks) in [("source", Origin::Source, from), ("destination", Origin::Destination, to)]
+    {
+        match checks {
+            Ok(checks) => {
+                for check in checks {
+                    say_check(events, role, &check);
+                    if let Some(record) = &check.error {
+                        failed.get_or_insert(error_of(record).origin(origin));
+                    }
+                }
+            }
+            Err(error) => drop(failed.get_or_insert(error)),
+        }
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+fn say_check(events: &Events, role: &str, check: &Check) {
+    let body = Body::CheckResult { role: role.to_owned(), check: check.check.clone(), passed: check.ok() };
+    let level = match (&check.error, &check.warning) {
+        (Some(_), _) => Level::Error,
+        (None, Some(_)) => Level::Warn,
+        _ => Level::Info,
+    };
+    let more = check.warning.as_ref().map(|w| format!("; {w}")).unwrap_or_default();
+    events.emit(level, body, format!("{role}: {}: {}{more}", check.check, check.detail), check.error.clone());
+}
+
+type Failed = (Error, Phase);
+
+async fn inside(
+    open: &Open,
+    options: &Options,
+    stop: &Stop,
+    source: &Arc<dyn waybill_protocol::Source>,
+    destination: &Arc<dyn waybill_protocol::Destination>,
+    outcomes: &mut Outcomes,
+) -> Result<(), Failed> {
+    let selections = &open.connection.streams;
+    let catalog = phase(&open.events, Phase::Discover, |events| async move {
+        let discovery = discover(&**source, selections);
+        let found = tokio::select! {
+            found = discovery => found.map_err(|e| e.origin(Origin::Source))?,
+            () = stop.orderly().cancelled() => return Err(Error::cancelled()),
+        };
+        say_catalog(&events, &found.0);
+        Ok(found)
+    });
+    let (catalog, broken) = catalog.await.map_err(|e| (e, Phase::Discover))?;
+    let mut run = assemble(open, options, stop, source, destination, &catalog);
+    let planned = phase(&open.events, Phase::Plan, |events| async {
+        let mut matches = matching::matches(&open.connection.streams, &catalog, &options.streams)?;
+        for (selection, found) in &mut matches {
+            if let (Err(error), Some(why)) = (found, broken.get(&selection.name)) {
+                *error = error_of(why).origin(Origin::Source);
+            }
+        }
+        if matches.is_empty() {
+            return Err(
+                Error::config("no stream is selected").hint("add streams to the connection's schema.streams")
+            );
+        }
+        run.events = events;
+        planned(&run, matches).await
+    });
+    let jobs = planned.await.map_err(|e| (e, Phase::Plan))?;
+    outcomes.jobs.clone_from(&jobs);
+    let by_name: BTreeMap<String, Arc<StreamJob>> =
+        jobs.iter().map(|job| (job.name.clone(), Arc::clone(job))).collect();
+    // Set here for the first time, so that it cannot be set already.
+    let _ = run.jobs.set(by_name);
+    run.events = open.events.in_phase(Phase::Read);
+    let run = Arc::new(run);
+    let read = phase(&open.events, Phase::Read, |_| read(&run)).await;
+    read.map_err(|e| (e, Phase::Read))?;
+    let published = phase(&open.events, Phase::Publish, |_| async {
+        publish::publish_all(&run).await;
+        Ok(())
+    });
+    published.await.map_err(|e| (e, Phase::Publish))
+}
+
+fn assemble(
+    open: &Open,
+    options: &Options,
+    stop: &Stop,
+    source: &Arc<dyn waybill_protocol::Source>,
+    destination: &Arc<dyn waybill_protocol::Destination>,
+    catalog: &Catalog,
+) -> Run {
+    let policies = &open.connection.policies;
+    Run {
+        run_id: open.run_id.clone(),
+        connection_id: open.connection_id.to_string(),
+        connection: open.connection.name.clone(),
+        state: open.connection.state.clone(),
+        identity: catalog.identity.clone(),
+        options: options.clone(),
+        events: open.events.clone(),
+        can: destination.capabilities(),
+        source: Arc::clone(source),
+        destination: Arc::clone(destination),
+        policy: retry::Policy {
+            retries: policies.retries,
+            backoff: Duration::from_millis(policies.backoff_ms),
+        },
+        budget: open.budget.clone(),
+        places: Arc::new(Semaphore::new(policies.parallelism.max(1) as usize)),
+        rejects: rejects::Rejects::new(open.artifacts.rejects.clone()),
+        stop: stop.clone(),
+        jobs: OnceLock::new(),
+    }
+}
+
+/// Discovers the selected streams: all at once, and one by one where that fails, so that a broken
+/// stream does not stop the others. The second value is what is wrong, by selection.
+async fn discover(
+    source: &dyn waybill_protocol::Source,
+    selections: &[StreamSelection],
+) -> Result<(Catalog, BTreeMap<String, ErrorRecord>)> {
+    let wanted: Vec<StreamSelection> = selections.iter().filter(|s| s.enabled).cloned().collect();
+    if wanted.is_empty() {
+        return Ok((Catalog::default(), BTreeMap::new()));
+    }
+    let error = match source.discover(&wanted).await {
+        Ok(catalog) => return Ok((catalog, BTreeMap::new())),
+        Err(error) if error.retryable() || wanted.len() < 2 && error.get_stream().is_none() => {
+            return Err(error);
+        }
+        Err(error) => error,
+    };
+    let (mut all, mut broken) = (Catalog::default(), BTreeMap::new());
+    for selection in &wanted {
+        match source.discover(std::slice::from_ref(selection)).await {
+            Ok(found) => {
+                all.identity = found.identity;
+                all.streams.extend(found.streams);
+            }
+            Err(error) if error.retryable() => return Err(error),
+            Err(error) => drop(broken.insert(selection.name.clone(), error.record())),
+        }
+    }
+    if all.streams.is_empty()
+        && broken.len() == wanted.len()
+        && wanted.len() > 1
+        && error.get_stream().is_none()
+    {
+        return Err(error);
+    }
+    Ok((all, broken))
+}
+
+fn say_catalog(events: &Events, catalog: &Catalog) {
+    let streams: Vec<_> = catalog.streams.iter().take(CATALOG_STREAMS).map(|s| s.describe()).collect();
+    let message = format!("{} streams discovered", catalog.streams.len());
+    events.info(Body::CatalogDiscovered { streams, reference: None }, message);
+}
+
+/// Takes the fence, reads what the destination holds, and decides about every stream.
+async fn planned(run: &Run, matches: Vec<matching::Match>) -> Result<Vec<Arc<StreamJob>>> {
+    let destination = &run.destination;
+    let at_destination = |e: Error| e.origin(Origin::Destination);
+    let prepare = async {
+        destination.begin().await?;
+        if let Err(error) = destination.clean().await {
+            let message = format!("leftovers of earlier runs could not be removed: {error}");
+            run.events.emit(
+                Level::Warn,
+                Body::Runtime { detail: serde_json::Value::Null },
+                message,
+                Some(error.record()),
+            );
+        }
+        let states = destination.states().await?.into_iter().map(|row| (row.scope.clone(), row)).collect();
+        Ok(plan::Holdings { states, tables: destination.tables().await? })
+    };
+    let holdings = tokio::select! {
+        holdings = prepare => holdings.map_err(at_destination)?,
+        () = run.stop.orderly().cancelled() => return Err(Error::cancelled()),
+    };
+    Ok(plan::jobs(run, matches, &holdings).await)
+}
+
+/// Reads and loads every planned slice, groups side by side.
+async fn read(run: &Arc<Run>) -> Result<()> {
+    let jobs: Vec<_> = run.all_jobs().into_iter().filter(|job| job.ended().is_none()).collect();
+    if jobs.is_empty() {
+        return Ok(());
+    }
+    let ticker = ticker(run, &jobs);
+    let mut progress = Progress::default();
+    jobs.iter().for_each(|job| job.progress(&mut progress));
+    let reads: Vec<Arc<StreamRead>> = jobs.iter().map(|job| Arc::clone(&job.live().read)).collect();
+    let slices = match run.source.plan(&reads, &progress).await {
+        Ok(slices) => slices,
+        Err(error) => {
+            let error = error.origin(Origin::Source);
+            jobs.iter().for_each(|job| job.fail(&error));
+            ticker.abort();
+            return Err(error);
+        }
+    };
+    for slice in &slices {
+        let streams: Vec<String> = slice.streams.iter().map(|s| s.stream.clone()).collect();
+        let body = Body::SlicePlanned { slice: slice.id.clone(), streams, ordered: slice.ordered };
+        run.events.emit(Level::Debug, body, format!("slice {}", slice.id), None);
+    }
+    let mut tasks = JoinSet::new();
+    for group in group::groups(slices) {
+        tasks.spawn(group::load(Arc::clone(run), group));
+    }
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(e) = ended
+            && e.is_panic()
+        {
+            let error = super::attempt::panicked(e);
+            jobs.iter()
+                .filter(|job| job.ended().is_none() && !job.live().whole)
+                .for_each(|job| job.fail(&error));
+        }
+    }
+    ticker.abort();
+    for job in jobs.iter().filter(|job| job.ended().is_none() && !job.live().whole) {
+        job.fail(
+            &Error::internal(format!("no slice was planned for stream {}", job.name)).origin(Origin::Source),
+        );
+    }
+    Ok(())
+}
+
+/// Says progress once a second while it changes.
+fn ticker(run: &Arc<Run>, jobs: &[Arc<StreamJob>]) -> tokio::task::JoinHandle<()> {
+    let (jobs, stop) = (jobs.to_vec(), run.stop.at_once().clone());
+    tokio::spawn(async move {
+        let mut last = vec![waybill_protocol::event::Counts::default(); jobs.len()];
+        while !stop.is_cancelled() {
+            tokio::time::sleep(PROGRESS).await;
+            for (job, last) in jobs.iter().zip(&mut last) {
+                let counts = job.counts();
+                if counts != *last && job.ended().is_none() {
+                    *last = counts;
+                    let message = format!("{} rows read", counts.rows_read);
+                    job.events.emit(Level::Debug, Body::StreamProgress { counts }, message, None);
+                }
+            }
+        }
+    })
+}
+
+/// Whether a stream's load is whole and still to be published.
+pub fn to_publish(job: &StreamJob) -> bool {
+    let live = job.live();
+    live.whole && staged(&live.load) && live.ended.is_none()
+}
+
+/// How the streams of a run ended, counted.
+pub fn tally(jobs: &[Arc<StreamJob>]) -> (usize, usize, usize) {
+    let mut counts = (0, 0, 0);
+    for job in jobs {
+        match job.ended() {
+            Some(Ended::Succeeded) => counts.0 += 1,
+            Some(Ended::Failed(_)) => counts.1 += 1,
+            _ => counts.2 += 1,
+        }
+    }
+    counts
+}

@@ -1,0 +1,472 @@
+//! Planning: from selections, catalog, records and states to jobs that can be loaded.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use waybill_protocol::{
+    Body, CatalogStream, CursorValue, Disposition, Error, Kind, Level, Logical, NullCursor, OnExisting,
+    Reading, Result, StateRow, StreamLoad, StreamRead, StreamSelection, StreamState, SyncMode, TableRecord,
+    TableRef, WriteMode,
+};
+
+use super::columns::{self, Columns};
+use super::evolve;
+use super::job::{Ended, Held, Live, Settled, StreamJob};
+use super::matching::{Match, some_of};
+use super::naming::{self, Wanted};
+use super::reconcile::{Decision, FingerprintOf, Known, Start, fingerprint, reconcile};
+use super::window::Window;
+use super::{Options, Run};
+
+/// What the destination holds of a connection before the run.
+pub struct Holdings {
+    /// State rows by scope.
+    pub states: BTreeMap<String, StateRow>,
+    /// Tables on record, of every connection.
+    pub tables: Vec<TableRecord>,
+}
+
+/// How a stream is loaded, before its state is looked at.
+struct Modes {
+    mode: SyncMode,
+    write: WriteMode,
+    cursor: Option<(String, Logical)>,
+    key: Vec<String>,
+    files: bool,
+}
+
+/// Makes a job of every match. One that cannot be loaded is a job that has failed already.
+pub async fn jobs(run: &Run, matches: Vec<Match>, holdings: &Holdings) -> Vec<Arc<StreamJob>> {
+    let tables = tables_of(run, &matches, holdings);
+    let mut jobs = Vec::new();
+    for (selection, found) in matches {
+        let name = selection.name.clone();
+        let job = match found {
+            Ok(stream) => {
+                let table = tables.get(&name).cloned();
+                settle(run, selection.clone(), stream, table, holdings).await
+            }
+            Err(error) => Err(error),
+        };
+        jobs.push(match job {
+            Ok(job) => job,
+            Err(error) => failed(run, selection, &error.stream(name)),
+        });
+    }
+    jobs
+}
+
+fn failed(run: &Run, selection: StreamSelection, error: &Error) -> Arc<StreamJob> {
+    let name = selection.name.clone();
+    let table = TableRef { namespace: None, name: selection.table.clone().unwrap_or_else(|| name.clone()) };
+    let columns = Columns {
+        read: Arc::new(arrow_schema::Schema::empty()),
+        load: Arc::new(arrow_schema::Schema::empty()),
+        record: Vec::new(),
+        changes: Vec::new(),
+    };
+    let write = selection.write.unwrap_or_default();
+    let modes = Modes { mode: selection.mode, write, cursor: None, key: Vec::new(), files: false };
+    let settled = settled(run, &selection, &modes, String::new(), None, 0);
+    let load = load_of(run, &selection, &modes, table, &columns, Disposition::Direct);
+    let read = read_of(selection, (None, name), &columns, &modes, false, run, false);
+    let live = Live { read, load, held: Held::default(), committed: false, whole: false, ended: None };
+    let events = run.events.for_stream(&settled.name);
+    let job = Arc::new(StreamJob::new(settled, live, events));
+    job.start(None, None);
+    job.finish(Ended::Failed(Box::new(error.record())));
+    job
+}
+
+/// The table of every stream: the one on record, or a new name.
+fn tables_of(run: &Run, matches: &[Match], holdings: &Holdings) -> BTreeMap<String, TableRef> {
+    let mut tables = BTreeMap::new();
+    let mut wanted = Vec::new();
+    for (selection, found) in matches {
+        let Ok(stream) = found else { continue };
+        let recorded = record_of(run, &selection.name, holdings);
+        let fixed = recorded.filter(|record| {
+            // A name given by hand wins over the record of another table.
+            selection.table.as_ref().is_none_or(|table| table.contains('{') || *table == record.table.name)
+        });
+        match fixed {
+            Some(record) => drop(tables.insert(selection.name.clone(), record.table.clone())),
+            None => wanted.push(Wanted {
+                stream: selection.name.clone(),
+                namespace: stream.namespace.clone(),
+                name: if stream.namespace.is_some() { stream.table.clone() } else { selection.name.clone() },
+                schema: selection.schema.clone(),
+                table: selection.table.clone(),
+            }),
+        }
+    }
+    let taken: Vec<TableRef> = holdings
+        .tables
+        .iter()
+        .filter(|record| record.connection_id == run.connection_id)
+        .map(|record| record.table.clone())
+        .filter(|table| !wanted.iter().any(|w| w.table.as_ref() == Some(&table.name)))
+        .collect();
+    tables.extend(naming::tables(&wanted, &taken, &run.can));
+    tables
+}
+
+fn record_of<'a>(run: &Run, stream: &str, holdings: &'a Holdings) -> Option<&'a TableRecord> {
+    holdings.tables.iter().find(|r| r.connection_id == run.connection_id && r.stream == stream)
+}
+
+async fn settle(
+    run: &Run,
+    selection: StreamSelection,
+    stream: CatalogStream,
+    table: Option<TableRef>,
+    holdings: &Holdings,
+) -> Result<Arc<StreamJob>> {
+    let modes = modes(&selection, &stream, &run.options)?;
+    let table = table.ok_or_else(|| Error::internal("a stream without a table"))?;
+    let print = fingerprint(&FingerprintOf {
+        source: &run.identity,
+        stream: &selection.name,
+        query: selection.query.as_deref(),
+        filter: selection.filter.as_deref(),
+        cursor: modes.cursor.as_ref().map(|(name, logical)| (name.as_str(), *logical)),
+        mode: modes.mode.to_string(),
+        write: modes.write.to_string(),
+        key: &modes.key,
+    });
+    let scope = waybill_protocol::Scope::Stream(selection.name.clone()).to_string();
+    let row = holdings.states.get(&scope);
+    let decision = decide(run, &selection, &modes, row, &table, &print).await?;
+    let replace = decision.start == Start::Rebuild || modes.write == WriteMode::Overwrite;
+    let recorded = record_of(run, &selection.name, holdings).filter(|record| record.table == table);
+    let recorded = recorded.map_or(&[][..], |record| record.columns.as_slice());
+    let columns = columns::decide(&selection, &stream.schema, recorded, replace, &modes.key, &run.can)?;
+    check_key(&modes.key, &columns)?;
+    let disposition = if replace { Disposition::Replace } else { Disposition::Direct };
+    let load = load_of(run, &selection, &modes, table, &columns, disposition);
+    let mut held = held_at(&decision, row, replace);
+    fill(run, &selection, &modes, &columns, &decision, &mut held).await?;
+    let settled =
+        settled(run, &selection, &modes, print, decision.based_on.clone(), row.map_or(0, |r| r.rows));
+    let ordered = stream.cursors.iter().any(|c| c.indexed && selection.cursor.as_ref() == Some(&c.column));
+    let origin = (stream.namespace.clone(), stream.table.clone());
+    let read = read_of(selection, origin, &columns, &modes, ordered, run, replace);
+    let live = Live { read, load, held, committed: false, whole: false, ended: None };
+    let events = run.events.for_stream(&settled.name);
+    say(&events, &decision, row, modes.mode);
+    let job = StreamJob::new(settled, live, events);
+    evolve::verdicts(run, &job, &columns.load)?;
+    evolve::say(&job, columns.changes);
+    job.start(if job.moves_state { stream.rows } else { run.options.limit }, stream.bytes);
+    Ok(Arc::new(job))
+}
+
+fn say(events: &waybill_protocol::Events, decision: &Decision, row: Option<&StateRow>, mode: SyncMode) {
+    let before = row.filter(|_| mode == SyncMode::Incremental).map(|row| row.value.clone());
+    let body = Body::StateReconciled {
+        rule: decision.rule.to_owned(),
+        decision: match decision.start {
+            Start::First => "first",
+            Start::Continue(_) => "continue",
+            Start::Rebuild => "rebuild",
+        }
+        .to_owned(),
+        before,
+    };
+    let level = if decision.warn { Level::Warn } else { Level::Info };
+    events.emit(level, body, decision.words.clone(), None);
+}
+
+/// Sync mode, write mode, cursor and key, or what is contradictory about them.
+fn modes(selection: &StreamSelection, stream: &CatalogStream, options: &Options) -> Result<Modes> {
+    let wrong = |what: String, hint: &str| {
+        Err(Error::config(format!("stream {:?}: {what}", selection.name)).hint(hint))
+    };
+    let key = selection.primary_key.clone().unwrap_or_else(|| stream.primary_key.clone());
+    let files = stream.kind == "files";
+    let incremental = selection.mode == SyncMode::Incremental;
+    let write = selection.write.unwrap_or(match (selection.mode, key.is_empty()) {
+        (SyncMode::FullRefresh, _) => WriteMode::Overwrite,
+        (SyncMode::Incremental, false) => WriteMode::Merge,
+        (SyncMode::Incremental, true) => WriteMode::Append,
+    });
+    if incremental && write == WriteMode::Overwrite {
+        return wrong(
+            "incremental reading cannot overwrite".into(),
+            "use write: append or merge, or mode: full_refresh",
+        );
+    }
+    if write == WriteMode::Merge && key.is_empty() {
+        return wrong(
+            "write mode merge needs a primary key, and the source names none".into(),
+            "set primary_key: [...]",
+        );
+    }
+    if selection.null_cursor == NullCursor::IncludeAlways && write != WriteMode::Merge {
+        return wrong(
+            "null_cursor: include_always would add the same rows in every run".into(),
+            "use write: merge with a primary key",
+        );
+    }
+    let bounded = options.limit.is_some() || options.from.is_some() || options.to.is_some();
+    if bounded && write == WriteMode::Append {
+        return wrong(
+            "--from, --to and --limit never move state, and an append would add the same rows again later"
+                .into(),
+            "use them with merge or overwrite only",
+        );
+    }
+    let mut cursor = None;
+    if let Some(column) = &selection.cursor {
+        let field = stream.schema.field_with_name(column).map_err(|_| {
+            let names: Vec<&str> = stream.schema.fields().iter().map(|f| f.name().as_str()).collect();
+            Error::new(Kind::NotFound, format!("stream {:?}: no cursor column {column:?}", selection.name))
+                .hint(format!("columns are: {}", some_of(&names)))
+        })?;
+        let logical = Logical::of(field)?;
+        if !logical.ordered() {
+            return wrong(
+                format!("column {column:?} of type {logical} cannot be a cursor"),
+                "choose an integer, a date, a timestamp, a decimal, a text or a uuid v7",
+            );
+        }
+        cursor = Some((column.clone(), logical));
+    } else if incremental && !files {
+        let proposed: Vec<&str> = stream.cursors.iter().map(|c| c.column.as_str()).collect();
+        let hint = if proposed.is_empty() {
+            "choose a column that only grows, or mode: full_refresh".to_owned()
+        } else {
+            format!("set cursor: one of {}", some_of(&proposed))
+        };
+        return wrong("incremental reading needs a cursor".into(), &hint);
+    }
+    Ok(Modes { mode: selection.mode, write, cursor, key, files })
+}
+
+fn check_key(key: &[String], columns: &Columns) -> Result<()> {
+    match key.iter().find(|k| columns.read.field_with_name(k).is_err()) {
+        None => Ok(()),
+        Some(missing) => Err(Error::new(
+            Kind::NotFound,
+            format!("the primary key's column {missing:?} is not among the columns"),
+        )
+        .hint("correct primary_key, or add the column to columns")),
+    }
+}
+
+async fn decide(
+    run: &Run,
+    selection: &StreamSelection,
+    modes: &Modes,
+    row: Option<&StateRow>,
+    table: &TableRef,
+    print: &str,
+) -> Result<Decision> {
+    let entry = run.state.get(&selection.name);
+    if modes.mode == SyncMode::FullRefresh {
+        let words = match modes.write {
+            WriteMode::Overwrite => "full refresh: reads everything and replaces the table",
+            _ => "full refresh: reads everything",
+        };
+        return Ok(Decision {
+            rule: "none",
+            start: Start::First,
+            words: words.into(),
+            warn: false,
+            based_on: None,
+        });
+    }
+    if run.options.full_refresh {
+        let bounded = run.options.limit.is_some() || run.options.from.is_some() || run.options.to.is_some();
+        if bounded {
+            return Err(Error::config(
+                "--full-refresh cannot be combined with --limit, --from or --to on an incremental stream",
+            ));
+        }
+        return Ok(Decision {
+            rule: "none",
+            start: Start::Rebuild,
+            words: "--full-refresh: reads everything again into staging, then swaps".into(),
+            warn: false,
+            based_on: super::reconcile::base(entry),
+        });
+    }
+    let table_empty = match row {
+        Some(row) if row.rows > 0 => run.destination.inspect(table).await?.is_none_or(|info| info.empty),
+        _ => true,
+    };
+    reconcile(&Known {
+        connection: &run.connection,
+        stream: &selection.name,
+        entry,
+        row,
+        fingerprint: print,
+        table_empty,
+        on_empty: selection.on_empty,
+        cursor: modes.cursor.as_ref().map(|(_, logical)| *logical),
+    })
+}
+
+fn held_at(decision: &Decision, row: Option<&StateRow>, replace: bool) -> Held {
+    let rows = if replace { 0 } else { row.map_or(0, |row| row.rows) };
+    let state = match &decision.start {
+        Start::Continue(state) if !replace => Some((**state).clone()),
+        _ => None,
+    };
+    Held { state, rows, ..Held::default() }
+}
+
+/// Loads the window of an append by cursor and the ledger of files.
+async fn fill(
+    run: &Run,
+    selection: &StreamSelection,
+    modes: &Modes,
+    columns: &Columns,
+    decision: &Decision,
+    held: &mut Held,
+) -> Result<()> {
+    let continues = matches!(decision.start, Start::Continue(_)) && held.state.is_some();
+    if modes.files && modes.mode == SyncMode::Incremental && continues {
+        held.parts = run.destination.parts(&selection.name).await?;
+    }
+    if let Some((cursor, _)) = &modes.cursor
+        && modes.mode == SyncMode::Incremental
+        && modes.write == WriteMode::Append
+    {
+        let all: Vec<String> = columns.read.fields().iter().map(|f| f.name().clone()).collect();
+        let mut window = Window::new(&modes.key, cursor, &all);
+        if continues && decision.rule == "5" {
+            let stored = held.state.as_ref().and_then(|state| state.window.as_ref());
+            window.fill(run.destination.window(&selection.name).await?, stored, &selection.name)?;
+        }
+        held.window = Some(window);
+    }
+    Ok(())
+}
+
+fn settled(
+    run: &Run,
+    selection: &StreamSelection,
+    modes: &Modes,
+    fingerprint: String,
+    based_on: Option<String>,
+    rows_before: u64,
+) -> Settled {
+    let options = &run.options;
+    Settled {
+        name: selection.name.clone(),
+        selection: selection.clone(),
+        mode: modes.mode,
+        write: modes.write,
+        cursor: modes.cursor.clone().filter(|_| modes.mode == SyncMode::Incremental),
+        key: modes.key.clone(),
+        fingerprint,
+        based_on,
+        moves_state: options.limit.is_none() && options.from.is_none() && options.to.is_none(),
+        rows_before,
+    }
+}
+
+fn load_of(
+    run: &Run,
+    selection: &StreamSelection,
+    modes: &Modes,
+    table: TableRef,
+    columns: &Columns,
+    disposition: Disposition,
+) -> StreamLoad {
+    let name_of = |source: &String| {
+        columns.record.iter().find(|c| c.source == *source).map_or_else(|| source.clone(), |c| c.name.clone())
+    };
+    // An append may bring a key again, so its table has no key to violate.
+    let key =
+        if modes.write == WriteMode::Append { Vec::new() } else { modes.key.iter().map(name_of).collect() };
+    let record = TableRecord {
+        connection_id: run.connection_id.clone(),
+        stream: selection.name.clone(),
+        table: table.clone(),
+        columns: columns.record.clone(),
+    };
+    StreamLoad {
+        stream: selection.name.clone(),
+        table,
+        schema: Arc::clone(&columns.load),
+        record,
+        key,
+        cursor: modes
+            .cursor
+            .as_ref()
+            .map(|(cursor, _)| name_of(cursor))
+            .filter(|name| columns.load.field_with_name(name).is_ok()),
+        upsert: modes.write == WriteMode::Merge,
+        disposition,
+        adopt: selection.on_existing == OnExisting::Adopt,
+        shared: selection.shared,
+        metadata: selection.metadata,
+    }
+}
+
+fn read_of(
+    selection: StreamSelection,
+    source: (Option<String>, String),
+    columns: &Columns,
+    modes: &Modes,
+    ordered: bool,
+    run: &Run,
+    staged: bool,
+) -> Arc<StreamRead> {
+    let reading = match (&modes.cursor, modes.mode) {
+        (Some((column, logical)), SyncMode::Incremental) => {
+            Reading::Cursor { column: column.clone(), logical: *logical }
+        }
+        (None, SyncMode::Incremental) => Reading::Files,
+        _ => Reading::Full,
+    };
+    let bound = |text: &Option<String>| -> Option<CursorValue> {
+        let (_, logical) = modes.cursor.as_ref()?;
+        CursorValue::parse(&serde_json::Value::from(text.clone()?), *logical).ok()
+    };
+    Arc::new(StreamRead {
+        stream: selection.name.clone(),
+        source,
+        schema: Arc::clone(&columns.read),
+        primary_key: modes.key.clone(),
+        ordered: ordered && matches!(reading, Reading::Cursor { .. }) && !staged,
+        reading,
+        from: bound(&run.options.from),
+        to: bound(&run.options.to),
+        limit: run.options.limit,
+        staged,
+        selection,
+    })
+}
+
+/// Brings a job that loads directly to what the destination holds now: before another attempt.
+pub async fn refresh(run: &Run, job: &StreamJob) -> Result<()> {
+    if !job.moves_state {
+        return Ok(());
+    }
+    let scope = waybill_protocol::Scope::Stream(job.name.clone()).to_string();
+    let row = run.destination.states().await?.into_iter().find(|row| row.scope == scope);
+    let Some(row) = row.filter(|row| row.run_id == run.run_id) else {
+        return Ok(());
+    };
+    let state = StreamState::from_value(&row.value)
+        .map_err(|e| Error::internal("a state that was just written cannot be read").cause(e))?;
+    let (has_window, has_parts) = {
+        let live = job.live();
+        (live.held.window.clone(), live.read.reading == Reading::Files)
+    };
+    let parts = if has_parts { run.destination.parts(&job.name).await? } else { BTreeMap::new() };
+    let window = match has_window {
+        Some(window) => {
+            let mut fresh = window.emptied();
+            fresh.fill(run.destination.window(&job.name).await?, state.window.as_ref(), &job.name)?;
+            Some(fresh)
+        }
+        None => None,
+    };
+    let mut live = job.live();
+    live.held = Held { state: Some(state), parts, window, rows: row.rows };
+    Ok(())
+}

@@ -1,0 +1,115 @@
+//! Publishing: staged loads become visible, each once, after every slice of the stream is whole.
+
+use std::time::Instant;
+
+use waybill_protocol::{Body, Error, Kind, Level, Origin, Receipt, Result, StreamState};
+
+use super::job::{Ended, StreamJob};
+use super::pipeline::to_publish;
+use super::{Run, commit, retry};
+
+/// Publishes what is whole; a stream whose publication fails has failed.
+pub async fn publish_all(run: &Run) {
+    for job in run.all_jobs() {
+        if !to_publish(&job) {
+            continue;
+        }
+        if run.stop.at_once().is_cancelled() {
+            job.finish(Ended::Stopped);
+            continue;
+        }
+        match publish(run, &job).await {
+            Ok(()) => job.finish(Ended::Succeeded),
+            Err(error) => job.fail(&error.origin(Origin::Destination)),
+        }
+    }
+}
+
+async fn publish(run: &Run, job: &StreamJob) -> Result<()> {
+    let started = Instant::now();
+    let (load, held) = {
+        let live = job.live();
+        (live.load.clone(), live.held.clone())
+    };
+    guard_shrink(job, held.rows)?;
+    let commit = commit::publication(job, &held, &run.run_id);
+    if let Some(receipt) = with_retries(run, job, &load, &commit).await? {
+        run.say_coerced(&receipt.coerced);
+    }
+    job.live().committed = true;
+    job.count(|counts| {
+        counts.rows_loaded = held.rows;
+        counts.bytes_loaded = counts.bytes_read;
+    });
+    let body = Body::StreamPublished {
+        table: load.table.to_string(),
+        rows: held.rows,
+        commit_id: commit.id.clone(),
+        state: held.state.as_ref().map(StreamState::to_value),
+        ms: started.elapsed().as_millis() as u64,
+    };
+    job.events
+        .in_phase(waybill_protocol::event::Phase::Publish)
+        .info(body, format!("{} rows published as {}", held.rows, load.table));
+    Ok(())
+}
+
+async fn with_retries(
+    run: &Run,
+    job: &StreamJob,
+    load: &waybill_protocol::StreamLoad,
+    commit: &waybill_protocol::Commit,
+) -> Result<Option<Receipt>> {
+    let mut attempt = 1;
+    loop {
+        let published = tokio::select! {
+            published = run.destination.publish(load, commit) => published,
+            () = run.stop.at_once().cancelled() => return Err(Error::cancelled()),
+        };
+        let error = match published {
+            Ok(receipt) => return Ok(Some(receipt)),
+            Err(error) => error,
+        };
+        let Some(wait) = run.policy.next(attempt, &error, retry::jitter()) else { return Err(error) };
+        attempt += 1;
+        let body = Body::RetryScheduled {
+            next_attempt: attempt,
+            attempts: run.policy.attempts(),
+            delay_ms: wait.as_millis() as u64,
+        };
+        let message = format!("publishing failed, tries again in {} ms: {error}", wait.as_millis());
+        job.events.emit(Level::Warn, body, message, Some(error.record()));
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = run.stop.orderly().cancelled() => return Err(error),
+        }
+        // The answer may have been lost: what the destination holds decides.
+        let Some(state) = commit.states.first() else { continue };
+        match run.destination.committed(&state.scope, &commit.id).await {
+            Ok(true) => return Ok(None),
+            Ok(false) => {}
+            Err(again) if again.retryable() => {}
+            Err(again) => return Err(again),
+        }
+    }
+}
+
+/// An overwrite that would make the table far smaller.
+fn guard_shrink(job: &StreamJob, rows: u64) -> Result<()> {
+    let before = job.rows_before;
+    if before == 0 || rows >= before {
+        return Ok(());
+    }
+    let share = 1.0 - rows as f64 / before as f64;
+    let what = format!("the table would go from {before} to {rows} rows ({:.0} % fewer)", share * 100.0);
+    if job.selection.max_shrink.is_some_and(|max| share > max) {
+        return Err(Error::new(Kind::Data, what)
+            .stream(&job.name)
+            .hint("if that is right, raise max_shrink of the stream for one run; the table is as it was"));
+    }
+    if share >= 0.5 {
+        job.events
+            .warn(Body::Runtime { detail: serde_json::json!({"rows_before": before, "rows": rows}) }, what);
+    }
+    Ok(())
+}

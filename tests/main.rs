@@ -1,1 +1,16 @@
 //! End-to-end tests: the real program against real files and servers.
+//!
+//! `fixture` holds what they share; each other module is one promise. Whoever runs the program
+//! through the fixture has its record checked too: each log, and each summary against its log.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod conformance;
+mod files_to_sqlite;
+mod fixture;
+mod headless;
+mod record;
+mod retries;
+mod stopping;
+
+#[path = "../connectors/postgres/server.rs"]
+mod server;

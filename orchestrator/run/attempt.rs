@@ -20,6 +20,7 @@ use super::job::{Held, StreamJob};
 use super::machine::{Machine, Step};
 use super::window::{Pending, window_flags};
 use super::{Run, staged};
+use crate::summary::units::counted;
 
 /// How an attempt ended without an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -332,7 +333,9 @@ impl Attempt<'_> {
                 ms: started.elapsed().as_millis() as u64,
             };
             let what = if is_staged { "staged" } else { "committed" };
-            job.events.for_attempt(self.number).info(body, format!("{what} {} rows", segment.rows));
+            job.events
+                .for_attempt(self.number)
+                .info(body, format!("{what} {}", counted(segment.rows, "row")));
         }
     }
 

@@ -15,6 +15,7 @@ use crate::events::memory::memory;
 use crate::store::project::Project;
 use crate::store::state::{StateEntry, merge_state};
 use crate::summary::Summary;
+use crate::summary::units::counted;
 
 /// Carries an open run to its end and leaves its record.
 pub async fn carry_out(
@@ -202,7 +203,7 @@ fn terminal(verdict: &Verdict, jobs: &[Arc<StreamJob>], started: std::time::Inst
             peak_memory_bytes: memory().peak,
             ms: started.elapsed().as_millis() as u64,
         },
-        message: format!("run {word}: {rows_loaded} rows loaded"),
+        message: format!("run {word}: {} loaded", counted(rows_loaded, "row")),
         stream: None,
         phase: Some(Phase::Summary),
         attempt: None,

@@ -11,6 +11,7 @@ use waybill_protocol::{
 };
 
 use super::window::Window;
+use crate::summary::units::counted;
 
 /// A stream that is being loaded.
 pub struct StreamJob {
@@ -34,6 +35,8 @@ pub struct StreamJob {
     pub moves_state: bool,
     /// Rows in the table before this run, as far as the state knows; for the shrink guard.
     pub rows_before: u64,
+    /// Rows and bytes expected, where known.
+    pub expected: (Option<u64>, Option<u64>),
     /// Where its events go.
     pub events: Events,
     live: Mutex<Live>,
@@ -103,6 +106,7 @@ impl StreamJob {
             based_on,
             moves_state,
             rows_before,
+            expected,
         } = settled;
         StreamJob {
             name,
@@ -115,6 +119,7 @@ impl StreamJob {
             based_on,
             moves_state,
             rows_before,
+            expected,
             events,
             live: Mutex::new(live),
             counts: Mutex::default(),
@@ -154,7 +159,8 @@ impl StreamJob {
     }
 
     /// Says that the load begins.
-    pub fn start(&self, rows: Option<u64>, bytes: Option<u64>) {
+    pub fn start(&self) {
+        let (rows, bytes) = self.expected;
         let (table, staged) = {
             let live = self.live();
             (live.load.table.to_string(), super::staged(&live.load))
@@ -187,9 +193,12 @@ impl StreamJob {
         let Some(span) = span else { return };
         let counts = self.counts();
         let (level, outcome, message, error) = match ended {
-            Ended::Succeeded => {
-                (Level::Info, Outcome::Succeeded, format!("{} rows loaded", counts.rows_loaded), None)
-            }
+            Ended::Succeeded => (
+                Level::Info,
+                Outcome::Succeeded,
+                format!("{} loaded", counted(counts.rows_loaded, "row")),
+                None,
+            ),
             Ended::Failed(error) => (Level::Error, Outcome::Failed, error.message.clone(), Some(*error)),
             Ended::Stopped => (Level::Warn, Outcome::Cancelled, "stopped".to_owned(), None),
         };
@@ -236,4 +245,6 @@ pub struct Settled {
     pub moves_state: bool,
     /// Rows in the table before this run.
     pub rows_before: u64,
+    /// Rows and bytes expected, where known.
+    pub expected: (Option<u64>, Option<u64>),
 }

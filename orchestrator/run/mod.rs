@@ -106,7 +106,10 @@ struct Run {
     /// The source's identity, as discovered.
     identity: String,
     options: Options,
+    /// Events of the phase under way.
     events: Events,
+    /// Events of reading and loading.
+    read_events: Events,
     source: Arc<dyn Source>,
     destination: Arc<dyn Destination>,
     can: Capabilities,

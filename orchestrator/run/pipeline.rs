@@ -44,8 +44,9 @@ pub async fn carry(open: &Open, project: &Project, options: &Options, stop: &Sto
     };
     let cancel = stop.at_once().clone();
     let opened = phase(&open.events, Phase::Check, |events| async move {
-        let source = sessions.source(&events, &cancel).await?;
-        let destination = sessions.destination(&events, &cancel).await?;
+        // A session outlives the phase that opens it.
+        let source = sessions.source(&open.events, &cancel).await?;
+        let destination = sessions.destination(&open.events, &cancel).await?;
         let checks = check(&*source, &*destination, &events, stop);
         match checks.await {
             Ok(()) => Ok((source, destination)),
@@ -226,6 +227,7 @@ fn assemble(
         identity: catalog.identity.clone(),
         options: options.clone(),
         events: open.events.clone(),
+        read_events: open.events.in_phase(Phase::Read),
         can: destination.capabilities(),
         source: Arc::clone(source),
         destination: Arc::clone(destination),
@@ -316,6 +318,7 @@ async fn read(run: &Arc<Run>) -> Result<()> {
     if jobs.is_empty() {
         return Ok(());
     }
+    jobs.iter().for_each(|job| job.start());
     let ticker = ticker(run, &jobs);
     let mut progress = Progress::default();
     jobs.iter().for_each(|job| job.progress(&mut progress));

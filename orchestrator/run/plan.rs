@@ -73,7 +73,7 @@ fn failed(run: &Run, selection: StreamSelection, error: &Error) -> Arc<StreamJob
     let live = Live { read, load, held: Held::default(), committed: false, whole: false, ended: None };
     let events = run.events.for_stream(&settled.name);
     let job = Arc::new(StreamJob::new(settled, live, events));
-    job.start(None, None);
+    job.start();
     job.finish(Ended::Failed(Box::new(error.record())));
     job
 }
@@ -152,12 +152,11 @@ async fn settle(
     let origin = (stream.namespace.clone(), stream.table.clone());
     let read = read_of(selection, origin, &columns, &modes, ordered, run, replace);
     let live = Live { read, load, held, committed: false, whole: false, ended: None };
-    let events = run.events.for_stream(&settled.name);
-    say(&events, &decision, row, modes.mode);
-    let job = StreamJob::new(settled, live, events);
+    let name = settled.name.clone();
+    say(&run.events.for_stream(&name), &decision, row, modes.mode);
+    let job = StreamJob::new(settled, live, run.read_events.for_stream(&name));
     evolve::verdicts(run, &job, &columns.load)?;
     evolve::say(&job, columns.changes);
-    job.start(if job.moves_state { stream.rows } else { run.options.limit }, stream.bytes);
     Ok(Arc::new(job))
 }
 
@@ -364,6 +363,7 @@ fn settled(
         based_on,
         moves_state: options.limit.is_none() && options.from.is_none() && options.to.is_none(),
         rows_before,
+        expected: (None, None),
     }
 }
 

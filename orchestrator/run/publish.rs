@@ -7,6 +7,7 @@ use waybill_protocol::{Body, Error, Kind, Level, Origin, Receipt, Result, Stream
 use super::job::{Ended, StreamJob};
 use super::pipeline::to_publish;
 use super::{Run, commit, retry};
+use crate::summary::units::counted;
 
 /// Publishes what is whole; a stream whose publication fails has failed.
 pub async fn publish_all(run: &Run) {
@@ -50,7 +51,7 @@ async fn publish(run: &Run, job: &StreamJob) -> Result<()> {
     };
     job.events
         .in_phase(waybill_protocol::event::Phase::Publish)
-        .info(body, format!("{} rows published as {}", held.rows, load.table));
+        .info(body, format!("{} published as {}", counted(held.rows, "row"), load.table));
     Ok(())
 }
 

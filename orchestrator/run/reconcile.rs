@@ -8,6 +8,7 @@ use waybill_protocol::state::digest;
 use waybill_protocol::{CursorValue, Error, Kind, Logical, OnEmpty, StateRow, StreamState};
 
 use crate::store::state::StateEntry;
+use crate::summary::units::counted;
 
 /// What the rules look at.
 pub struct Known<'a> {
@@ -223,6 +224,10 @@ fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Null => "the beginning".into(),
+        Value::Object(map) if map.contains_key("files") => {
+            let files = map.get("files").and_then(Value::as_u64).unwrap_or(0);
+            format!("the {} loaded so far", counted(files, "file"))
+        }
         other => other.to_string(),
     }
 }
@@ -235,7 +240,7 @@ fn ways(known: &Known<'_>) -> String {
 /// Both ways on, each with its consequence.
 fn refusal(known: &Known<'_>, what: &str, cursor: &str, rows: u64) -> Error {
     let again =
-        if rows > 0 { format!("loads about {rows} rows again") } else { "loads everything again".into() };
+        if rows > 0 { format!("loads about {} again", counted(rows, "row")) } else { "loads everything again".into() };
     Error::new(
         Kind::Schema,
         format!("stream {}: {what}; accept: continues from {cursor}; reset: {again}", known.stream),

@@ -1,0 +1,213 @@
+//! `waybill connection preview`: the first rows of a stream, read as a run would read them.
+
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use arrow_schema::{Schema, SchemaRef};
+use clap::Args;
+use tokio_util::sync::CancellationToken;
+use waybill_protocol::outlet::RUN_BUDGET_BYTES;
+use waybill_protocol::{
+    Budget, CatalogStream, Delivery, Error, Kind, Message, Origin, Outlet, Payload, Progress, Reading, Reject,
+    Result, Source, StreamRead, StreamSelection,
+};
+
+use super::discover::nothing;
+use super::glob::{fits, is_pattern};
+use super::session::{Systems, until_signal};
+use super::sheet;
+use crate::cli::terminal::Terminal;
+use crate::run::sessions::deadlines;
+use crate::store::config::{Connection, load};
+use crate::store::project::Project;
+
+/// How often a source may find out that values need wider types.
+const WIDER: usize = 100;
+
+/// Shows the first rows of a stream.
+#[derive(Debug, Args)]
+pub struct PreviewArgs {
+    /// The connection
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// The stream, selected or not
+    #[arg(value_name = "STREAM")]
+    stream: String,
+    /// How many rows
+    #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    limit: u64,
+}
+
+/// Rows as they were read.
+pub(super) struct Rows {
+    pub(super) schema: SchemaRef,
+    pub(super) batches: Vec<RecordBatch>,
+    pub(super) rejects: Vec<Reject>,
+}
+
+/// Previews a stream.
+pub(super) async fn preview(terminal: &Terminal, project: &Project, args: PreviewArgs) -> Result<u8> {
+    let config = Arc::new(load(project)?);
+    let connection = config.connection(&args.name)?;
+    let cancel = CancellationToken::new();
+    let work = async {
+        let systems = Systems::of(project, &config, connection, &cancel).await?;
+        let limit = deadlines(&connection.policies).query;
+        let source = systems.source().await?;
+        let read = tokio::time::timeout(limit, rows(source.as_ref(), connection, &args.stream, args.limit)).await;
+        cancel.cancel();
+        source.close().await;
+        let read = read.unwrap_or_else(|_| {
+            Err(Error::new(Kind::Timeout, format!("query exceeded {}s", limit.as_secs_f64()))
+                .origin(Origin::Source)
+                .stream(&args.stream)
+                .hint("raise query_timeout_ms of the connection, or select a smaller stream"))
+        });
+        show(terminal, &read.map_err(|e| systems.clean(e))?)?;
+        systems.warnings().iter().for_each(|warning| terminal.warn(warning));
+        Ok(0)
+    };
+    until_signal(terminal, &cancel, work).await
+}
+
+fn show(terminal: &Terminal, rows: &Rows) -> Result<()> {
+    if terminal.json_wanted() {
+        sheet::json_lines(rows)?.iter().try_for_each(|line| terminal.out(line))?;
+    } else {
+        terminal.out(&sheet::render(terminal, rows)?)?;
+    }
+    for reject in &rows.rejects {
+        let column = reject.column.as_ref().map(|column| format!(", column {column}")).unwrap_or_default();
+        terminal.warn(&format!("{}{column}: {}", reject.place, reject.reason));
+    }
+    Ok(())
+}
+
+/// The selection that stands for a stream: its own, that of a pattern, or one with every default.
+fn selection(connection: &Connection, stream: &str) -> (StreamSelection, bool) {
+    let own = connection.streams.iter().find(|s| s.name == stream);
+    let pattern = |s: &&StreamSelection| s.query.is_none() && is_pattern(&s.name) && fits(&s.name, stream);
+    match own.or_else(|| connection.streams.iter().find(pattern)) {
+        Some(found) => (StreamSelection { name: stream.to_owned(), ..found.clone() }, true),
+        None => (StreamSelection::named(stream), false),
+    }
+}
+
+/// Reads the first rows of a stream.
+pub(super) async fn rows(
+    source: &dyn Source,
+    connection: &Connection,
+    name: &str,
+    limit: u64,
+) -> Result<Rows> {
+    let (selection, selected) = selection(connection, name);
+    let hinted = |error: Error| match selected {
+        true => error,
+        false => error.hint(format!(
+            "{name:?} is not selected by this connection; `waybill connection discover {} --all` shows what the source has",
+            connection.name
+        )),
+    };
+    let catalog = source.discover(std::slice::from_ref(&selection)).await.map_err(hinted)?;
+    let Some(stream) = catalog.streams.into_iter().find(|stream| stream.name == name) else {
+        let all = source.discover(&[]).await?;
+        let names: Vec<String> = all.streams.into_iter().map(|stream| stream.name).collect();
+        return Err(nothing(name, &names));
+    };
+    let mut schema = chosen(&stream, &selection)?;
+    for _ in 0..WIDER {
+        let read = Arc::new(StreamRead {
+            selection: selection.clone(),
+            stream: stream.name.clone(),
+            source: (stream.namespace.clone(), stream.table.clone()),
+            schema: Arc::clone(&schema),
+            primary_key: stream.primary_key.clone(),
+            reading: Reading::Full,
+            ordered: false,
+            from: None,
+            to: None,
+            limit: Some(limit),
+            staged: true,
+        });
+        match attempt(source, read, limit).await? {
+            Attempt::Wider(wider) => schema = wider,
+            Attempt::Rows(rows) => return Ok(rows),
+        }
+    }
+    Err(Error::internal(format!("the types of {name:?} never come to rest")).stream(name))
+}
+
+/// The columns that are selected, in the order of the selection.
+fn chosen(stream: &CatalogStream, selection: &StreamSelection) -> Result<SchemaRef> {
+    let Some(columns) = &selection.columns else { return Ok(Arc::clone(&stream.schema)) };
+    let field = |column: &String| {
+        let found = stream.schema.fields().iter().find(|field| field.name() == column);
+        found.cloned().ok_or_else(|| {
+            let names: Vec<&str> = stream.schema.fields().iter().map(|field| field.name().as_str()).collect();
+            Error::config(format!("stream {} has no column {column:?}", stream.name))
+                .hint(format!("its columns are: {}", names.join(", ")))
+        })
+    };
+    let fields = columns.iter().map(field).collect::<Result<Vec<_>>>()?;
+    Ok(Arc::new(Schema::new(fields)))
+}
+
+enum Attempt {
+    Rows(Rows),
+    Wider(SchemaRef),
+}
+
+async fn attempt(source: &dyn Source, read: Arc<StreamRead>, limit: u64) -> Result<Attempt> {
+    let mut rows = Rows { schema: Arc::clone(&read.schema), batches: Vec::new(), rejects: Vec::new() };
+    let mut left = usize::try_from(limit).unwrap_or(usize::MAX);
+    let slices = source.plan(std::slice::from_ref(&read), &Progress::default()).await?;
+    for slice in &slices {
+        let stop = CancellationToken::new();
+        let (outlet, mut deliveries) = Outlet::new(Budget::new(RUN_BUDGET_BYTES), stop.clone());
+        let take = async {
+            while let Some(delivery) = deliveries.recv().await {
+                if let Some(wider) = taken(delivery, &mut rows, &mut left) {
+                    stop.cancel();
+                    return Some(wider);
+                }
+                if left == 0 {
+                    stop.cancel();
+                    break;
+                }
+            }
+            None
+        };
+        let reading = async {
+            let done = source.read(slice, &Progress::default(), &outlet).await;
+            drop(outlet);
+            done
+        };
+        let (done, wider) = tokio::join!(reading, take);
+        if let Some(wider) = wider {
+            return Ok(Attempt::Wider(wider));
+        }
+        match done {
+            Err(error) if error.kind() == Kind::Cancelled && left == 0 => {}
+            done => done?,
+        }
+        if left == 0 {
+            break;
+        }
+    }
+    Ok(Attempt::Rows(rows))
+}
+
+/// Keeps what a delivery brings; a schema other than the one asked for is handed back.
+fn taken(delivery: Delivery, rows: &mut Rows, left: &mut usize) -> Option<SchemaRef> {
+    match delivery.message {
+        Message::Schema { schema, .. } if schema.fields() != rows.schema.fields() => return Some(schema),
+        Message::Batch { payload: Payload::Arrow(batch), .. } => {
+            let batch = batch.slice(0, batch.num_rows().min(*left));
+            *left -= batch.num_rows();
+            rows.batches.push(batch);
+        }
+        Message::Reject(reject) => rows.rejects.push(reject),
+        _ => {}
+    }
+    None
+}

@@ -1,0 +1,290 @@
+//! `waybill connection test`: can source and destination be reached and used?
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use clap::Args;
+use serde::Serialize;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use waybill_protocol::{Check, ErrorRecord, Kind, Result};
+
+use super::session::{Systems, until_signal};
+use super::way;
+use crate::cli::terminal::Terminal;
+use crate::store::config::{LoadedConfig, load};
+use crate::store::project::Project;
+use crate::summary::units::duration;
+
+/// Connections that are tested at once.
+const AT_ONCE: usize = 4;
+/// Exit code of a check that failed.
+const CHECK_FAILED: u8 = 4;
+
+/// Tests whether source and destination can be reached and used.
+#[derive(Debug, Args)]
+pub struct TestArgs {
+    /// Connections
+    #[arg(value_name = "NAME", required_unless_present = "all")]
+    names: Vec<String>,
+    /// Every enabled connection
+    #[arg(long, conflicts_with = "names")]
+    all: bool,
+}
+
+/// What a test found.
+#[derive(Debug, Serialize)]
+pub(super) struct Tested {
+    connection: String,
+    pub(super) passed: bool,
+    ms: u64,
+    #[serde(skip)]
+    way: String,
+    /// Why nothing could be tried: the settings are wrong or incomplete.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<ErrorRecord>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<Side>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    destination: Option<Side>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+}
+
+/// One side of a connection.
+#[derive(Debug, Serialize)]
+struct Side {
+    system: String,
+    checks: Vec<Check>,
+}
+
+impl Side {
+    fn failed(&self) -> Option<&Check> {
+        self.checks.iter().find(|check| !check.ok())
+    }
+}
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    tested: usize,
+    passed: usize,
+    connections: &'a [Tested],
+}
+
+/// Tests connections.
+pub(super) async fn test(terminal: &Terminal, project: &Project, args: TestArgs) -> Result<u8> {
+    let config = Arc::new(load(project)?);
+    let names = chosen(&config, args)?;
+    let cancel = CancellationToken::new();
+    until_signal(terminal, &cancel, all(terminal, project, &config, &names, &cancel)).await
+}
+
+/// The names that are meant; one that does not exist is refused before anything is tried.
+fn chosen(config: &LoadedConfig, args: TestArgs) -> Result<Vec<String>> {
+    if args.all {
+        let enabled = |name: &&str| config.connection(name).map_or(true, |connection| connection.enabled);
+        return Ok(config.names().into_iter().filter(enabled).map(str::to_owned).collect());
+    }
+    let mut names: Vec<String> = Vec::new();
+    for name in args.names {
+        if !config.names().contains(&name.as_str()) {
+            config.connection(&name)?;
+        }
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+async fn all(
+    terminal: &Terminal,
+    project: &Project,
+    config: &Arc<LoadedConfig>,
+    names: &[String],
+    cancel: &CancellationToken,
+) -> Result<u8> {
+    let seats = Arc::new(Semaphore::new(AT_ONCE));
+    let mut running = JoinSet::new();
+    for name in names.iter().cloned() {
+        let (project, config) = (project.clone(), Arc::clone(config));
+        let (cancel, seats) = (cancel.clone(), Arc::clone(&seats));
+        running.spawn(async move {
+            let _seat = seats.acquire_owned().await;
+            one(&project, &config, &name, &cancel).await
+        });
+    }
+    let wide = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+    let mut done: Vec<Tested> = Vec::new();
+    while let Some(finished) = running.join_next().await {
+        let tested = finished
+            .map_err(|e| waybill_protocol::Error::internal("the test of a connection broke off").cause(e))?;
+        if !terminal.json_wanted() {
+            let text = if names.len() == 1 { whole(terminal, &tested) } else { line(terminal, &tested, wide) };
+            terminal.out(&text)?;
+        }
+        done.push(tested);
+    }
+    let passed = done.iter().filter(|tested| tested.passed).count();
+    if terminal.json_wanted() {
+        done.sort_by_key(|tested| names.iter().position(|name| *name == tested.connection));
+        terminal.json(&Answer { tested: done.len(), passed, connections: &done })?;
+    } else if names.len() != 1 {
+        terminal.out(&format!("{} tested · {passed} passed", done.len()))?;
+    }
+    Ok(exit_code(&done))
+}
+
+/// 3 where settings are wrong, 4 where a check failed, 0 where all is well.
+pub(super) fn exit_code(done: &[Tested]) -> u8 {
+    let settings = |tested: &Tested| tested.error.as_ref().is_some_and(|error| error.kind == Kind::Config);
+    if done.iter().any(settings) {
+        3
+    } else if done.iter().any(|tested| !tested.passed) {
+        CHECK_FAILED
+    } else {
+        0
+    }
+}
+
+/// Tests one connection; both sides at the same time.
+pub(super) async fn one(
+    project: &Project,
+    config: &Arc<LoadedConfig>,
+    name: &str,
+    cancel: &CancellationToken,
+) -> Tested {
+    let started = Instant::now();
+    let mut tested = Tested {
+        connection: name.to_owned(),
+        passed: false,
+        ms: 0,
+        way: "invalid".to_owned(),
+        error: None,
+        source: None,
+        destination: None,
+        warnings: Vec::new(),
+    };
+    let connection = match config.connection(name) {
+        Ok(connection) => connection,
+        Err(error) => {
+            tested.error = Some(error.record());
+            return tested;
+        }
+    };
+    tested.way = way(config, connection);
+    let systems = match Systems::of(project, config, connection, cancel).await {
+        Ok(systems) => systems,
+        Err(error) => {
+            tested.error = Some(error.record());
+            return tested;
+        }
+    };
+    let (source, destination) = tokio::join!(source_checks(&systems), destination_checks(&systems));
+    let resolved = &systems.sessions.resolved;
+    let source = Side { system: connection.system.clone(), checks: source };
+    let target = format!("{} ({})", resolved.destination_name, resolved.destination_type);
+    let destination = Side { system: target, checks: destination };
+    tested.passed = source.failed().is_none() && destination.failed().is_none();
+    tested.warnings = systems.warnings();
+    (tested.source, tested.destination) = (Some(source), Some(destination));
+    tested.ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    tested
+}
+
+async fn source_checks(systems: &Systems) -> Vec<Check> {
+    let source = match systems.source().await {
+        Ok(source) => source,
+        Err(error) => return vec![Check::failed("connect", &error)],
+    };
+    let checks = findings(systems, source.check().await);
+    source.close().await;
+    checks
+}
+
+async fn destination_checks(systems: &Systems) -> Vec<Check> {
+    let destination = match systems.destination().await {
+        Ok(destination) => destination,
+        Err(error) => return vec![Check::failed("connect", &error)],
+    };
+    let checks = findings(systems, destination.check().await);
+    destination.close().await;
+    checks
+}
+
+fn findings(systems: &Systems, found: Result<Vec<Check>>) -> Vec<Check> {
+    match found {
+        Ok(checks) => checks.into_iter().map(|check| systems.clean_check(check)).collect(),
+        Err(error) => vec![Check::failed("check", &systems.clean(error))],
+    }
+}
+
+/// The whole of one test.
+pub(super) fn whole(terminal: &Terminal, tested: &Tested) -> String {
+    let mut out = format!("{}  {}", terminal.paint("1", &tested.connection), tested.way);
+    if let Some(error) = &tested.error {
+        out.push_str(&format!("\n{} {}", terminal.paint("31", "✗"), error.message));
+        out.push_str(&further(error, "  "));
+    }
+    for (role, side) in [("source", &tested.source), ("destination", &tested.destination)] {
+        let Some(side) = side else { continue };
+        out.push_str(&format!("\n\n{role} {}", side.system));
+        let wide = side.checks.iter().map(|check| check.check.chars().count()).max().unwrap_or(0);
+        for check in &side.checks {
+            out.push_str(&finding(terminal, check, wide));
+        }
+    }
+    for warning in &tested.warnings {
+        out.push_str(&format!("\n\n{} {warning}", terminal.paint("33", "warning:")));
+    }
+    let verdict = if tested.passed { terminal.paint("32", "passed") } else { terminal.paint("31", "failed") };
+    out.push_str(&format!("\n\n{verdict} in {}", duration(tested.ms)));
+    out
+}
+
+fn finding(terminal: &Terminal, check: &Check, wide: usize) -> String {
+    let pad = " ".repeat(wide.saturating_sub(check.check.chars().count()));
+    let mark = match (check.ok(), &check.warning) {
+        (true, None) => terminal.paint("32", "✓"),
+        (true, Some(_)) => terminal.paint("33", "!"),
+        (false, _) => terminal.paint("31", "✗"),
+    };
+    let mut out = format!("\n  {mark} {}", check.check);
+    if !check.detail.is_empty() {
+        out.push_str(&format!("{pad}  {}", check.detail));
+    }
+    if let Some(warning) = &check.warning {
+        out.push_str(&format!("\n      {warning}"));
+    }
+    if let Some(error) = &check.error {
+        out.push_str(&further(error, "      "));
+    }
+    out
+}
+
+/// Causes that say more, and the hint.
+fn further(error: &ErrorRecord, indent: &str) -> String {
+    let causes = error.cause.iter().filter(|cause| !error.message.contains(cause.as_str()));
+    let causes = causes.map(|cause| format!("\n{indent}because: {cause}"));
+    causes.chain(error.hint.iter().map(|hint| format!("\n{indent}hint: {hint}"))).collect()
+}
+
+/// One test of several, in a line; what failed and what to do below it.
+fn line(terminal: &Terminal, tested: &Tested, wide: usize) -> String {
+    let mark = if tested.passed { terminal.paint("32", "✓") } else { terminal.paint("31", "✗") };
+    let pad = " ".repeat(wide.saturating_sub(tested.connection.chars().count()));
+    let mut out = format!("{mark} {}{pad}  {}  {}", tested.connection, tested.way, duration(tested.ms));
+    if let Some(error) = &tested.error {
+        out.push_str(&format!("\n    {}{}", error.message, further(error, "    ")));
+    }
+    for (role, side) in [("source", &tested.source), ("destination", &tested.destination)] {
+        for check in side.iter().flat_map(|side| &side.checks) {
+            if let Some(error) = &check.error {
+                let what = &check.check;
+                out.push_str(&format!("\n    {role}, {what}: {}{}", check.detail, further(error, "    ")));
+            }
+        }
+    }
+    out
+}

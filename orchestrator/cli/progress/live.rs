@@ -1,0 +1,111 @@
+//! Progress on a terminal: a line for the run and one per stream, drawn anew as they move.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::board::{Board, Standing};
+use super::plain::matters;
+use super::text::{run_line, shown, stream_line};
+use crate::cli::terminal::Terminal;
+use crate::events::render::render_line;
+use crate::events::{Line, Reporter};
+
+/// Streams with a line of their own at a time, at most.
+const LINES: usize = 16;
+
+/// Draws lines.
+pub(super) struct Live {
+    terminal: Terminal,
+    connection: String,
+    board: Board,
+    run: ProgressBar,
+    /// Place of a stream on the board, and its line.
+    lines: Vec<(usize, ProgressBar)>,
+    room: usize,
+    width: usize,
+}
+
+impl Live {
+    pub(super) fn new(terminal: &Terminal, connection: &str, waiting: bool) -> Live {
+        let run = terminal.bars().add(ProgressBar::new_spinner());
+        run.set_style(style("{spinner} {elapsed:>3} {wide_msg}"));
+        let board = Board::default();
+        let wait = if waiting { " (waits if another run holds the lock)" } else { "" };
+        run.set_message(run_line(connection, &board) + wait);
+        run.enable_steady_tick(Duration::from_millis(100));
+        terminal.set_drawing(true);
+        Live {
+            terminal: terminal.clone(),
+            connection: connection.to_owned(),
+            board,
+            run,
+            lines: Vec::new(),
+            room: terminal.height().saturating_sub(3).clamp(1, LINES),
+            width: 0,
+        }
+    }
+
+    fn draw(&mut self, changed: Option<usize>) {
+        self.run.set_message(run_line(&self.connection, &self.board));
+        let Some(place) = changed else { return };
+        if !self.lines.iter().any(|(at, _)| *at == place) && !self.make_room() {
+            return;
+        }
+        if !self.lines.iter().any(|(at, _)| *at == place) {
+            let bar = self.terminal.bars().add(ProgressBar::new_spinner());
+            bar.set_style(style("  {wide_msg}"));
+            self.lines.push((place, bar));
+        }
+        let widths = self.board.streams.iter().map(|stream| shown(&stream.name).chars().count());
+        let width = widths.max().unwrap_or(0);
+        let all = std::mem::replace(&mut self.width, width) != width;
+        let paint = |colour: &str, text: &str| self.terminal.paint_stderr(colour, text);
+        for (at, bar) in self.lines.iter().filter(|(at, _)| all || *at == place) {
+            if let Some(stream) = self.board.streams.get(*at) {
+                bar.set_message(stream_line(stream, width, &paint));
+            }
+        }
+    }
+
+    /// Takes away the line of a stream that ended when there is no room for another.
+    fn make_room(&mut self) -> bool {
+        if self.lines.len() < self.room {
+            return true;
+        }
+        let ended = |at: usize| {
+            self.board.streams.get(at).is_some_and(|stream| matches!(stream.standing, Standing::Ended(_)))
+        };
+        let Some(place) = self.lines.iter().position(|(at, _)| ended(*at)) else { return false };
+        let (_, bar) = self.lines.remove(place);
+        self.terminal.bars().remove(&bar);
+        true
+    }
+}
+
+impl Reporter for Live {
+    fn line(&mut self, line: &Line) {
+        let changed = self.board.apply(line);
+        if self.terminal.verbose() && matters(line, true) {
+            self.terminal.note(&render_line(line, self.terminal.colour_stderr()));
+        }
+        self.draw(changed);
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        for (_, bar) in &self.lines {
+            bar.finish_and_clear();
+        }
+        self.run.finish_and_clear();
+        self.terminal.set_drawing(false);
+        let _ = self.terminal.bars().clear();
+    }
+}
+
+/// A style; an unreadable template would show the default one.
+fn style(template: &str) -> ProgressStyle {
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner());
+    style.tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ ")
+}

@@ -100,9 +100,11 @@ fn make(dir: &Path) -> Result<Made> {
     let mut made = Made { dir: dir.to_path_buf(), ..Made::default() };
     let ignored = IGNORED.join("\n") + "\n";
     // The config last: with it the folder is a project.
-    for (name, content, mode) in
-        [(".gitignore", ignored.as_str(), 0o644), ("secrets.toml", SECRETS, 0o600), ("config.json", CONFIG, 0o644)]
-    {
+    for (name, content, mode) in [
+        (".gitignore", ignored.as_str(), 0o644),
+        ("secrets.toml", SECRETS, 0o600),
+        ("config.json", CONFIG, 0o644),
+    ] {
         if create(&dir.join(name), content, mode)? {
             made.made.push(name.to_owned());
         } else {

@@ -1,11 +1,17 @@
 //! The command line: parses, calls the engine, shows its answers, and makes hints and exit codes.
 
 pub mod args;
+pub mod config;
+pub mod connection;
 pub mod demo;
 pub mod headless;
+pub mod init;
 pub mod progress;
 pub mod run;
+pub mod runs;
 pub mod schema;
+pub mod state;
+mod screen;
 pub mod terminal;
 
 use std::io;
@@ -34,6 +40,8 @@ const LEFT_BEHIND: Duration = Duration::from_millis(200);
 /// The commands. A group's own arguments and functions are in its module.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Make an empty project's folder
+    Init(init::InitArgs),
     /// Make a small project with real data, run it, and show what is where
     Demo(demo::DemoArgs),
     /// Run connections: load what is new, and leave a record of it
@@ -49,6 +57,18 @@ pub enum Command {
     /// never prompts, and the exit code is the one in the answer. `waybill schema headless-request`
     /// and `waybill schema headless-response` print the forms of both documents.
     Headless(headless::HeadlessArgs),
+    /// See connections, test them, and look at what their sources have
+    #[command(subcommand)]
+    Connection(connection::ConnectionCommand),
+    /// See the runs there were, and what each left behind
+    #[command(subcommand)]
+    Runs(runs::RunsCommand),
+    /// See how far streams were loaded, and tell the next run where to start
+    #[command(subcommand)]
+    State(state::StateCommand),
+    /// Check the config, and see what is in force
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
     /// Print the JSON Schema of a document that the program reads or writes
     Schema(schema::SchemaArgs),
     /// Print completions for a shell
@@ -63,6 +83,11 @@ async fn in_project(terminal: &Terminal, project: &Project, command: Command) ->
     match command {
         Command::Demo(args) => demo::demo(terminal, project, args).await,
         Command::Run(args) => run::run(terminal, project, args).await,
+        Command::Init(args) => init::init(terminal, project, args).await,
+        Command::Connection(command) => connection::connection(terminal, project, command).await,
+        Command::Runs(command) => runs::runs(terminal, project, command).await,
+        Command::State(command) => state::state(terminal, project, command).await,
+        Command::Config(command) => config::config(terminal, project, command).await,
         Command::Headless(_) | Command::Schema(_) | Command::Completions { .. } => {
             Err(Error::internal("a command without a project came to those with one"))
         }

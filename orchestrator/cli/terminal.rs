@@ -5,15 +5,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use comfy_table::{ContentArrangement, Table, presets};
-use indicatif::MultiProgress;
+use indicatif::{MultiProgress, ProgressDrawTarget};
 use serde::Serialize;
 use waybill_protocol::{Error, Kind, Origin, Result};
 
 use super::args::{ColorChoice, LookFlags, OutputChoice};
+use super::screen::Screen;
 use crate::events::render::visible;
 
 /// Width assumed where there is no terminal to ask.
 const WIDTH: usize = 100;
+/// Pictures of live lines a second, at most.
+const PICTURES: u8 = 15;
 
 /// Where a command writes, and what the person at it wants to see. Clones share the same screen.
 #[derive(Clone)]
@@ -48,7 +51,10 @@ impl Terminal {
             colour_stderr: colour(io::stderr().is_terminal()),
             stdout_closed: Arc::default(),
             drawing: Arc::default(),
-            bars: MultiProgress::new(),
+            bars: MultiProgress::with_draw_target(ProgressDrawTarget::term_like_with_hz(
+                Box::new(Screen::stderr()),
+                PICTURES,
+            )),
         }
     }
 
@@ -194,6 +200,11 @@ impl Terminal {
     pub fn width(&self) -> usize {
         let size = console::Term::stdout().size_checked().or_else(|| console::Term::stderr().size_checked());
         size.map_or(WIDTH, |(_, columns)| usize::from(columns).max(20))
+    }
+
+    /// Columns of the screen that progress is drawn on.
+    pub fn screen_width(&self) -> usize {
+        console::Term::stderr().size_checked().map_or(80, |(_, columns)| usize::from(columns))
     }
 
     /// Lines of the terminal; 24 where there is none.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
 use waybill_protocol::event::{Outcome, Phase, Status};
@@ -25,10 +26,15 @@ pub async fn carry_out(
     stop: &Stop,
 ) -> Result<Box<Summary>> {
     let started = std::time::Instant::now();
-    let watch = watch(&open, options, stop);
+    let said = Arc::new(AtomicU32::new(0));
+    let watch = watch(&open, options, stop, &said);
     let outcomes = carry(&open, project, options, stop).await;
     merge(&open, project, &outcomes.jobs);
     watch.iter().for_each(tokio::task::JoinHandle::abort);
+    // A request so late that its task did not come to speak is in the record all the same.
+    for count in 1..=stop.count().min(2) {
+        say_signal(&open.events, stop, count, &said);
+    }
     let mut verdict = verdict(&outcomes, stop);
     let mut summary = open.log.conclude(terminal(&verdict, &outcomes.jobs, started))?;
     let written = write_run_summary(&open.artifacts.summary, &summary);
@@ -59,13 +65,19 @@ pub async fn carry_out(
 }
 
 /// Turns signals into events, and the time budget into a request to stop.
-fn watch(open: &Open, options: &Options, stop: &Stop) -> Vec<tokio::task::JoinHandle<()>> {
+fn watch(
+    open: &Open,
+    options: &Options,
+    stop: &Stop,
+    said: &Arc<AtomicU32>,
+) -> Vec<tokio::task::JoinHandle<()>> {
     let (events, asked) = (open.events.clone(), stop.clone());
+    let said = Arc::clone(said);
     let signals = tokio::spawn(async move {
         asked.orderly().cancelled().await;
-        say_signal(&events, &asked, 1);
+        say_signal(&events, &asked, 1, &said);
         asked.at_once().cancelled().await;
-        say_signal(&events, &asked, 2);
+        say_signal(&events, &asked, 2, &said);
     });
     let mut tasks = vec![signals];
     if let Some(budget) = options.timeout {
@@ -80,7 +92,10 @@ fn watch(open: &Open, options: &Options, stop: &Stop) -> Vec<tokio::task::JoinHa
     tasks
 }
 
-fn say_signal(events: &waybill_protocol::Events, stop: &Stop, count: u32) {
+fn say_signal(events: &waybill_protocol::Events, stop: &Stop, count: u32, said: &AtomicU32) {
+    if said.fetch_max(count, Ordering::SeqCst) >= count {
+        return;
+    }
     let signal = stop.reason().map_or("signal", super::Ended::word).to_owned();
     let message = match count {
         1 => format!("{signal}: stops reading and commits at the last safe point"),
@@ -157,14 +172,10 @@ fn verdict(outcomes: &Outcomes, stop: &Stop) -> Verdict {
         return Verdict { status: Status::Cancelled, exit_code: reason.exit_code(), error };
     }
     let run_error = outcomes.error.clone();
-    let gate = outcomes.phase == Some(Phase::Check);
     match (run_error, first) {
         (None, None) => Verdict { status: Status::Succeeded, exit_code: 0, error: None },
         (Some(error), _) => {
-            let code = error.exit_code();
-            // A check that failed is the gate's own code, but for faults that say more.
-            let exit_code = if gate && !matches!(code, 3 | 70 | 6) && !error.retryable { 4 } else { code };
-            Verdict { status: Status::Failed, exit_code, error: Some(error) }
+            Verdict { status: Status::Failed, exit_code: error.exit_code(), error: Some(error) }
         }
         (None, Some(error)) if succeeded > 0 => {
             Verdict { status: Status::Partial, exit_code: 5, error: Some(error) }

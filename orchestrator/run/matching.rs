@@ -16,6 +16,12 @@ pub fn matches(
 ) -> Result<Vec<Match>, Error> {
     let mut out: Vec<Match> = Vec::new();
     let enabled = || selections.iter().filter(|s| s.enabled);
+    for (index, selection) in selections.iter().enumerate() {
+        if selections[..index].iter().any(|earlier| earlier.name == selection.name) {
+            return Err(Error::config(format!("stream {:?} is selected twice", selection.name))
+                .hint("remove one of the two entries, or give a query or a path a name of its own"));
+        }
+    }
     let named = |name: &str| selections.iter().any(|s| s.name == name);
     for selection in enabled() {
         if is_pattern(selection) {
@@ -132,6 +138,8 @@ mod tests {
         let error = found[0].1.as_ref().unwrap_err();
         assert_eq!(error.kind(), Kind::NotFound);
         assert!(error.get_hint().unwrap().contains("public.orders"));
+        let twice = [StreamSelection::named("a"), StreamSelection::named("a")];
+        assert_eq!(matches(&twice, &catalog(&["a"]), &[]).unwrap_err().kind(), Kind::Config);
         let only = matches(&[StreamSelection::named("a")], &catalog(&["a"]), &["b".into()]).unwrap_err();
         assert_eq!(only.kind(), Kind::Config);
     }

@@ -30,8 +30,6 @@ pub struct Outcomes {
     pub jobs: Vec<Arc<StreamJob>>,
     /// What ended the run before or beside its streams.
     pub error: Option<ErrorRecord>,
-    /// The step that was under way then.
-    pub phase: Option<Phase>,
 }
 
 /// Carries a run through its phases. Its errors are in the outcome, never lost.
@@ -40,40 +38,92 @@ pub async fn carry(open: &Open, project: &Project, options: &Options, stop: &Sto
     let sessions = phase(&open.events, Phase::Resolve, |events| resolve(open, project, events)).await;
     let sessions = match sessions {
         Ok(sessions) => sessions.for_run(&open.run_id),
-        Err(error) => return outcomes.with(&error, Phase::Resolve),
+        Err(error) => return outcomes.with(&error),
     };
-    let cancel = stop.at_once().clone();
-    let opened = phase(&open.events, Phase::Check, |events| async move {
-        // A session outlives the phase that opens it.
-        let source = sessions.source(&open.events, &cancel).await?;
-        let destination = sessions.destination(&open.events, &cancel).await?;
-        let checks = check(&*source, &*destination, &events, stop);
-        match checks.await {
-            Ok(()) => Ok((source, destination)),
-            Err(error) => {
-                source.close().await;
-                destination.close().await;
-                Err(error)
-            }
-        }
-    });
+    let mut retries = open.connection.policies.retries;
+    let opened =
+        phase(&open.events, Phase::Check, |events| open_both(open, sessions, events, stop, &mut retries));
     let (source, destination) = match opened.await {
         Ok(sessions) => sessions,
-        Err(error) => return outcomes.with(&error, Phase::Check),
+        Err(error) => return outcomes.with(&error),
     };
-    let result = inside(open, options, stop, &source, &destination, &mut outcomes).await;
-    if let Err((error, phase)) = result {
-        outcomes = outcomes.with(&error, phase);
+    let policy =
+        retry::Policy { retries, backoff: Duration::from_millis(open.connection.policies.backoff_ms) };
+    let result = inside(open, options, stop, &source, &destination, policy, &mut outcomes).await;
+    if let Err(error) = result {
+        outcomes = outcomes.with(&error);
     }
     source.close().await;
     destination.close().await;
     outcomes
 }
 
+type Both = (Arc<dyn waybill_protocol::Source>, Arc<dyn waybill_protocol::Destination>);
+
+/// Opens and checks both sides, again after a wait while that makes sense. What it takes of the
+/// retries, slices no longer have.
+async fn open_both(
+    open: &Open,
+    sessions: Sessions,
+    events: Events,
+    stop: &Stop,
+    retries: &mut u32,
+) -> Result<Both> {
+    let backoff = Duration::from_millis(open.connection.policies.backoff_ms);
+    let policy = retry::Policy { retries: *retries, backoff };
+    let mut attempt = 1;
+    loop {
+        let error = match open_once(open, &sessions, &events, stop).await {
+            Ok(both) => return Ok(both),
+            Err(error) => error,
+        };
+        let Some(wait) = policy.next(attempt, &error, retry::jitter()) else { return Err(error) };
+        attempt += 1;
+        *retries = retries.saturating_sub(1);
+        let body = Body::RetryScheduled {
+            next_attempt: attempt,
+            attempts: policy.attempts(),
+            delay_ms: wait.as_millis() as u64,
+        };
+        let message = format!("{error}; tries again in {} ms", wait.as_millis());
+        events.emit(Level::Warn, body, message, Some(error.record()));
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = stop.orderly().cancelled() => return Err(error),
+        }
+    }
+}
+
+async fn open_once(open: &Open, sessions: &Sessions, events: &Events, stop: &Stop) -> Result<Both> {
+    let cancel = stop.at_once().clone();
+    // A session outlives the phase that opens it.
+    let opening = async {
+        let source = sessions.source(&open.events, &cancel).await?;
+        match sessions.destination(&open.events, &cancel).await {
+            Ok(destination) => Ok((source, destination)),
+            Err(error) => {
+                source.close().await;
+                Err(error)
+            }
+        }
+    };
+    let (source, destination) = tokio::select! {
+        both = opening => both?,
+        () = stop.orderly().cancelled() => return Err(Error::cancelled()),
+    };
+    match check(&*source, &*destination, events, stop).await {
+        Ok(()) => Ok((source, destination)),
+        Err(error) => {
+            source.close().await;
+            destination.close().await;
+            Err(error)
+        }
+    }
+}
+
 impl Outcomes {
-    fn with(mut self, error: &Error, phase: Phase) -> Outcomes {
+    fn with(mut self, error: &Error) -> Outcomes {
         self.error = Some(error.record());
-        self.phase = Some(phase);
         self
     }
 }
@@ -156,16 +206,15 @@ fn say_check(events: &Events, role: &str, check: &Check) {
     events.emit(level, body, format!("{role}: {}: {}{more}", check.check, check.detail), check.error.clone());
 }
 
-type Failed = (Error, Phase);
-
 async fn inside(
     open: &Open,
     options: &Options,
     stop: &Stop,
     source: &Arc<dyn waybill_protocol::Source>,
     destination: &Arc<dyn waybill_protocol::Destination>,
+    policy: retry::Policy,
     outcomes: &mut Outcomes,
-) -> Result<(), Failed> {
+) -> Result<()> {
     let selections = &open.connection.streams;
     let catalog = phase(&open.events, Phase::Discover, |events| async move {
         let discovery = discover(&**source, selections);
@@ -176,8 +225,8 @@ async fn inside(
         say_catalog(&events, &found.0);
         Ok(found)
     });
-    let (catalog, broken) = catalog.await.map_err(|e| (e, Phase::Discover))?;
-    let mut run = assemble(open, options, stop, source, destination, &catalog);
+    let (catalog, broken) = catalog.await?;
+    let mut run = assemble(open, options, stop, source, destination, policy, &catalog);
     let planned = phase(&open.events, Phase::Plan, |events| async {
         let mut matches = matching::matches(&open.connection.streams, &catalog, &options.streams)?;
         for (selection, found) in &mut matches {
@@ -193,7 +242,7 @@ async fn inside(
         run.events = events;
         planned(&run, matches).await
     });
-    let jobs = planned.await.map_err(|e| (e, Phase::Plan))?;
+    let jobs = planned.await?;
     outcomes.jobs.clone_from(&jobs);
     let by_name: BTreeMap<String, Arc<StreamJob>> =
         jobs.iter().map(|job| (job.name.clone(), Arc::clone(job))).collect();
@@ -202,12 +251,17 @@ async fn inside(
     run.events = open.events.in_phase(Phase::Read);
     let run = Arc::new(run);
     let read = phase(&open.events, Phase::Read, |_| read(&run)).await;
-    read.map_err(|e| (e, Phase::Read))?;
+    read?;
     let published = phase(&open.events, Phase::Publish, |_| async {
         publish::publish_all(&run).await;
         Ok(())
     });
-    published.await.map_err(|e| (e, Phase::Publish))
+    published.await?;
+    if run.all_jobs().iter().any(|job| staged(&job.live().load) && job.ended() != Some(Ended::Succeeded)) {
+        // Best effort: the next run of the connection removes what is left.
+        let _ = destination.clean().await;
+    }
+    Ok(())
 }
 
 fn assemble(
@@ -216,6 +270,7 @@ fn assemble(
     stop: &Stop,
     source: &Arc<dyn waybill_protocol::Source>,
     destination: &Arc<dyn waybill_protocol::Destination>,
+    policy: retry::Policy,
     catalog: &Catalog,
 ) -> Run {
     let policies = &open.connection.policies;
@@ -231,10 +286,7 @@ fn assemble(
         can: destination.capabilities(),
         source: Arc::clone(source),
         destination: Arc::clone(destination),
-        policy: retry::Policy {
-            retries: policies.retries,
-            backoff: Duration::from_millis(policies.backoff_ms),
-        },
+        policy,
         budget: open.budget.clone(),
         places: Arc::new(Semaphore::new(policies.parallelism.max(1) as usize)),
         rejects: rejects::Rejects::new(open.artifacts.rejects.clone()),

@@ -33,6 +33,8 @@ struct Modes {
     cursor: Option<(String, Logical)>,
     key: Vec<String>,
     files: bool,
+    from: Option<CursorValue>,
+    to: Option<CursorValue>,
 }
 
 /// Makes a job of every match. One that cannot be loaded is a job that has failed already.
@@ -66,7 +68,15 @@ fn failed(run: &Run, selection: StreamSelection, error: &Error) -> Arc<StreamJob
         changes: Vec::new(),
     };
     let write = selection.write.unwrap_or_default();
-    let modes = Modes { mode: selection.mode, write, cursor: None, key: Vec::new(), files: false };
+    let modes = Modes {
+        mode: selection.mode,
+        write,
+        cursor: None,
+        key: Vec::new(),
+        files: false,
+        from: None,
+        to: None,
+    };
     let settled = settled(run, &selection, &modes, String::new(), None, 0);
     let load = load_of(run, &selection, &modes, table, &columns, Disposition::Direct);
     let read = read_of(selection, (None, name), &columns, &modes, false, run, false);
@@ -239,7 +249,19 @@ fn modes(selection: &StreamSelection, stream: &CatalogStream, options: &Options)
         };
         return wrong("incremental reading needs a cursor".into(), &hint);
     }
-    Ok(Modes { mode: selection.mode, write, cursor, key, files })
+    let bound = |flag: &str, text: &Option<String>| match (text, &cursor) {
+        (None, _) => Ok(None),
+        (Some(_), None) => Err(Error::config(format!("stream {:?}: {flag} needs a cursor", selection.name))
+            .hint("set cursor for the stream, or choose streams that have one with --stream")),
+        (Some(text), Some((column, logical))) => {
+            let value = CursorValue::parse(&serde_json::Value::from(text.clone()), *logical);
+            value.map(Some).map_err(|e| {
+                e.context(format!("{flag}, for cursor {column:?} of stream {:?}", selection.name))
+            })
+        }
+    };
+    let (from, to) = (bound("--from", &options.from)?, bound("--to", &options.to)?);
+    Ok(Modes { mode: selection.mode, write, cursor, key, files, from, to })
 }
 
 fn check_key(key: &[String], columns: &Columns) -> Result<()> {
@@ -422,10 +444,6 @@ fn read_of(
         (None, SyncMode::Incremental) => Reading::Files,
         _ => Reading::Full,
     };
-    let bound = |text: &Option<String>| -> Option<CursorValue> {
-        let (_, logical) = modes.cursor.as_ref()?;
-        CursorValue::parse(&serde_json::Value::from(text.clone()?), *logical).ok()
-    };
     Arc::new(StreamRead {
         stream: selection.name.clone(),
         source,
@@ -433,8 +451,8 @@ fn read_of(
         primary_key: modes.key.clone(),
         ordered: ordered && matches!(reading, Reading::Cursor { .. }) && !staged,
         reading,
-        from: bound(&run.options.from),
-        to: bound(&run.options.to),
+        from: modes.from.clone(),
+        to: modes.to.clone(),
         limit: run.options.limit,
         staged,
         selection,

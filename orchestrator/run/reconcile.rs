@@ -239,8 +239,11 @@ fn ways(known: &Known<'_>) -> String {
 
 /// Both ways on, each with its consequence.
 fn refusal(known: &Known<'_>, what: &str, cursor: &str, rows: u64) -> Error {
-    let again =
-        if rows > 0 { format!("loads about {} again", counted(rows, "row")) } else { "loads everything again".into() };
+    let again = if rows > 0 {
+        format!("loads about {} again", counted(rows, "row"))
+    } else {
+        "loads everything again".into()
+    };
     Error::new(
         Kind::Schema,
         format!("stream {}: {what}; accept: continues from {cursor}; reset: {again}", known.stream),

@@ -100,10 +100,14 @@ async fn a_check_passes_and_discovery_finds_what_is_there() {
         );
         let all = source.discover(&[]).await.unwrap();
         assert!(!all.identity.is_empty() && all.streams.len() >= 2, "{system}");
-        let wanted = [input.full.clone(), input.absent.clone()];
-        let some = source.discover(&wanted).await.unwrap();
+        let some = source.discover(std::slice::from_ref(&input.full)).await.unwrap();
         let names: Vec<_> = some.streams.iter().map(|stream| stream.name.as_str()).collect();
-        assert_eq!(names, [input.full.name.as_str()], "{system}: a name that matches nothing is left out");
+        assert_eq!(names, [input.full.name.as_str()], "{system}");
+        // A name that matches nothing is left out; a file that is not there may say more than that.
+        match source.discover(std::slice::from_ref(&input.absent)).await {
+            Ok(catalog) => assert!(catalog.streams.is_empty(), "{system}"),
+            Err(error) => assert_eq!(error.kind(), Kind::NotFound, "{system}: {error}"),
+        }
         assert_eq!(some.identity, all.identity, "{system}");
         for stream in all.streams.iter().chain(&some.streams) {
             let columns = stream.schema.fields();

@@ -101,7 +101,9 @@ pub(super) fn streams(config: &LoadedConfig, connection: &Connection) -> Map<Str
             };
             put("write", json!(write), &Origin::Default);
         }
-        for (member, value) in written.as_object().into_iter().flatten().filter(|(member, _)| *member != "name") {
+        for (member, value) in
+            written.as_object().into_iter().flatten().filter(|(member, _)| *member != "name")
+        {
             put(member, hidden(value), &Origin::Config);
         }
     }

@@ -56,7 +56,11 @@ pub(crate) fn json(array: &ArrayRef, logical: Logical, row: usize) -> String {
     match logical {
         Logical::Bool | Logical::Int16 | Logical::Int32 | Logical::Int64 => text,
         Logical::Float32 | Logical::Float64 if text.starts_with(|c: char| c == '-' || c.is_ascii_digit()) => {
-            if text == "-Infinity" { quoted(&text) } else { text }
+            if text == "-Infinity" {
+                quoted(&text)
+            } else {
+                text
+            }
         }
         // Line ends in a document stand between its parts only: inside a text they are escaped.
         Logical::Json if serde_json::from_str::<&serde_json::value::RawValue>(&text).is_ok() => {
@@ -146,7 +150,10 @@ mod tests {
     }
 
     fn texts(array: impl Array + 'static, logical: Logical) -> Vec<String> {
-        both(array, logical).into_iter().map(|(plain, json)| format!("{} {json}", plain.unwrap_or_default())).collect()
+        both(array, logical)
+            .into_iter()
+            .map(|(plain, json)| format!("{} {json}", plain.unwrap_or_default()))
+            .collect()
     }
 
     #[test]

@@ -120,8 +120,11 @@ pub(super) fn nothing(wanted: &str, names: &[String]) -> Error {
     let near = did_you_mean(wanted, names.iter().map(String::as_str));
     let some: Vec<&str> = names.iter().take(10).map(String::as_str).collect();
     let more = if names.len() > some.len() { ", …" } else { "" };
-    let error = Error::new(Kind::NotFound, format!("the source has no stream {wanted:?}{near}")).origin(Origin::Source);
-    if some.is_empty() { error.hint("it has no streams at all that this user can see") } else {
+    let error = Error::new(Kind::NotFound, format!("the source has no stream {wanted:?}{near}"))
+        .origin(Origin::Source);
+    if some.is_empty() {
+        error.hint("it has no streams at all that this user can see")
+    } else {
         error.hint(format!("it has: {}{more}", some.join(", ")))
     }
 }

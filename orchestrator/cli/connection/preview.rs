@@ -8,8 +8,8 @@ use clap::Args;
 use tokio_util::sync::CancellationToken;
 use waybill_protocol::outlet::RUN_BUDGET_BYTES;
 use waybill_protocol::{
-    Budget, CatalogStream, Delivery, Error, Kind, Message, Origin, Outlet, Payload, Progress, Reading, Reject,
-    Result, Source, StreamRead, StreamSelection,
+    Budget, CatalogStream, Delivery, Error, Kind, Message, Origin, Outlet, Payload, Progress, Reading,
+    Reject, Result, Source, StreamRead, StreamSelection,
 };
 
 use super::discover::nothing;
@@ -54,7 +54,8 @@ pub(super) async fn preview(terminal: &Terminal, project: &Project, args: Previe
         let systems = Systems::of(project, &config, connection, &cancel).await?;
         let limit = deadlines(&connection.policies).query;
         let source = systems.source().await?;
-        let read = tokio::time::timeout(limit, rows(source.as_ref(), connection, &args.stream, args.limit)).await;
+        let read =
+            tokio::time::timeout(limit, rows(source.as_ref(), connection, &args.stream, args.limit)).await;
         cancel.cancel();
         source.close().await;
         let read = read.unwrap_or_else(|_| {
@@ -101,12 +102,14 @@ pub(super) async fn rows(
     limit: u64,
 ) -> Result<Rows> {
     let (selection, selected) = selection(connection, name);
-    let hinted = |error: Error| match selected {
+    let hinted = |error: Error| {
+        match selected {
         true => error,
         false => error.hint(format!(
             "{name:?} is not selected by this connection; `waybill connection discover {} --all` shows what the source has",
             connection.name
         )),
+    }
     };
     let catalog = source.discover(std::slice::from_ref(&selection)).await.map_err(hinted)?;
     let Some(stream) = catalog.streams.into_iter().find(|stream| stream.name == name) else {

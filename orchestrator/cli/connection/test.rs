@@ -121,7 +121,8 @@ async fn all(
         let tested = finished
             .map_err(|e| waybill_protocol::Error::internal("the test of a connection broke off").cause(e))?;
         if !terminal.json_wanted() {
-            let text = if names.len() == 1 { whole(terminal, &tested) } else { line(terminal, &tested, wide) };
+            let text =
+                if names.len() == 1 { whole(terminal, &tested) } else { line(terminal, &tested, wide) };
             terminal.out(&text)?;
         }
         done.push(tested);

@@ -74,7 +74,13 @@ impl Seen {
                 .cursors
                 .iter()
                 .take(4)
-                .map(|cursor| if cursor.indexed { format!("{} (indexed)", cursor.column) } else { cursor.column.clone() })
+                .map(|cursor| {
+                    if cursor.indexed {
+                        format!("{} (indexed)", cursor.column)
+                    } else {
+                        cursor.column.clone()
+                    }
+                })
                 .collect();
             let more = stream.cursors.len().saturating_sub(4);
             let more = if more > 0 { format!(", … ({more} more)") } else { String::new() };

@@ -29,10 +29,11 @@ pub(super) struct Live {
 impl Live {
     pub(super) fn new(terminal: &Terminal, connection: &str, waiting: bool) -> Live {
         let run = terminal.bars().add(ProgressBar::new_spinner());
-        run.set_style(style("{spinner} {elapsed:>3} {wide_msg}"));
+        run.set_style(style("{spinner} {elapsed:>3} {msg}"));
         let board = Board::default();
         let wait = if waiting { " (waits if another run holds the lock)" } else { "" };
-        run.set_message(run_line(connection, &board) + wait);
+        let columns = terminal.screen_width();
+        run.set_message(fit(&(run_line(connection, &board) + wait), columns));
         run.enable_steady_tick(Duration::from_millis(100));
         terminal.set_drawing(true);
         Live {
@@ -47,14 +48,15 @@ impl Live {
     }
 
     fn draw(&mut self, changed: Option<usize>) {
-        self.run.set_message(run_line(&self.connection, &self.board));
+        let columns = self.terminal.screen_width();
+        self.run.set_message(fit(&run_line(&self.connection, &self.board), columns));
         let Some(place) = changed else { return };
         if !self.lines.iter().any(|(at, _)| *at == place) && !self.make_room() {
             return;
         }
         if !self.lines.iter().any(|(at, _)| *at == place) {
             let bar = self.terminal.bars().add(ProgressBar::new_spinner());
-            bar.set_style(style("  {wide_msg}"));
+            bar.set_style(style("  {msg}"));
             self.lines.push((place, bar));
         }
         let widths = self.board.streams.iter().map(|stream| shown(&stream.name).chars().count());
@@ -63,7 +65,7 @@ impl Live {
         let paint = |colour: &str, text: &str| self.terminal.paint_stderr(colour, text);
         for (at, bar) in self.lines.iter().filter(|(at, _)| all || *at == place) {
             if let Some(stream) = self.board.streams.get(*at) {
-                bar.set_message(stream_line(stream, width, &paint));
+                bar.set_message(fit(&stream_line(stream, width, &paint), columns));
             }
         }
     }
@@ -102,6 +104,12 @@ impl Drop for Live {
         self.terminal.set_drawing(false);
         let _ = self.terminal.bars().clear();
     }
+}
+
+/// A line cut to the screen, short of its end: what a person types there, such as ^C, must not break
+/// the line, or it would not be found again.
+fn fit(line: &str, columns: usize) -> String {
+    console::truncate_str(line, columns.saturating_sub(12), "…").into_owned()
 }
 
 /// A style; an unreadable template would show the default one.

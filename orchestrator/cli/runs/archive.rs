@@ -8,10 +8,7 @@ use crate::store::lock;
 use crate::store::project::Project;
 
 /// Looks at the runs of a project, as of now and from this host.
-pub(crate) fn with_archive<T>(
-    project: &Project,
-    look: impl FnOnce(&Archive<'_>) -> Result<T>,
-) -> Result<T> {
+pub(crate) fn with_archive<T>(project: &Project, look: impl FnOnce(&Archive<'_>) -> Result<T>) -> Result<T> {
     let host = host();
     let is_locked = |id: &str| Uuid::try_parse(id).is_ok_and(|id| lock::is_held(project, id));
     look(&Archive::new(&project.runs_dir, &project.run_logs_dir, &host, &is_locked))

@@ -90,7 +90,9 @@ pub(super) fn events(terminal: &Terminal, project: &Project, args: &EventsArgs) 
     let read = if args.follow {
         follow(log, POLL, || is_alive(project, &entry, log), &mut each)
     } else {
-        Reader::open(log).map(|mut reader| drop(reader.try_for_each(&mut each)))
+        Reader::open(log).map(|mut reader| {
+            let _ = reader.try_for_each(&mut each);
+        })
     };
     read.map_err(|e| {
         Error::new(Kind::NotFound, format!("cannot read the event log {}: {e}", log.display()))
@@ -105,7 +107,9 @@ fn is_alive(project: &Project, entry: &RunEntry, log: &Path) -> bool {
     if entry.status != RunStatus::Running {
         return false;
     }
-    if !entry.presumed && let Ok(id) = Uuid::try_parse(&entry.connection_id) {
+    if !entry.presumed
+        && let Ok(id) = Uuid::try_parse(&entry.connection_id)
+    {
         return lock::is_held(project, id);
     }
     let changed = log.metadata().and_then(|found| found.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
@@ -146,6 +150,12 @@ fn wanted(line: &Line, args: &EventsArgs, raw: bool) -> bool {
     };
     let named = args.event.is_empty() || args.event.iter().any(|glob| fits(glob, &line.event));
     let stream = line.stream.as_deref().unwrap_or_default();
-    let streamed = args.stream.is_empty() || args.stream.iter().any(|glob| line.stream.is_some() && fits(glob, stream));
+    let streamed =
+        args.stream.is_empty() || args.stream.iter().any(|glob| line.stream.is_some() && fits(glob, stream));
     line.level >= least && named && streamed
+}
+
+#[cfg(test)]
+pub(super) fn of(run: &str) -> EventsArgs {
+    EventsArgs { run: run.to_owned(), level: None, event: vec![], stream: vec![], raw: false, follow: false }
 }

@@ -79,7 +79,8 @@ fn write(path: &Path, content: &[u8]) -> io::Result<()> {
 
 pub(super) fn render(terminal: &Terminal, entry: &RunEntry, summary: &Summary) -> String {
     let mut out = summary.report_text();
-    let mut about = vec![format!("run {}", summary.run_id), format!("started {} UTC", to_second(&summary.started_at))];
+    let mut about =
+        vec![format!("run {}", summary.run_id), format!("started {} UTC", to_second(&summary.started_at))];
     about.extend(summary.exit_code.map(|code| format!("exit {code}")));
     out.push_str(&format!("\n\n{}", about.join(" · ")));
     let mut about = vec![format!("on {}, process {}", summary.host, summary.pid)];
@@ -88,7 +89,8 @@ pub(super) fn render(terminal: &Terminal, entry: &RunEntry, summary: &Summary) -
     }
     about.push(format!("{} events", count(summary.events)));
     out.push_str(&format!("\n{}", about.join(" · ")));
-    let versions: Vec<String> = summary.versions.iter().map(|(what, version)| format!("{what} {version}")).collect();
+    let versions: Vec<String> =
+        summary.versions.iter().map(|(what, version)| format!("{what} {version}")).collect();
     if !versions.is_empty() {
         out.push_str(&format!("\n{}", versions.join(" · ")));
     }
@@ -141,4 +143,9 @@ fn artifacts(entry: &RunEntry, summary: &Summary) -> String {
         .map(|(kind, path)| format!("  {kind:<8} {}", path.display()))
         .collect();
     if there.is_empty() { String::new() } else { format!("\n\nartifacts:\n{}", there.join("\n")) }
+}
+
+#[cfg(test)]
+pub(super) fn of(run: &str) -> ShowArgs {
+    ShowArgs { run: run.to_owned() }
 }

@@ -59,7 +59,9 @@ impl Instruction {
             ),
             Instruction::Accept => {
                 let cursor = match now {
-                    Some(StateEntry::Position { cursor, .. } | StateEntry::Accept { cursor, .. }) => cursor.clone(),
+                    Some(StateEntry::Position { cursor, .. } | StateEntry::Accept { cursor, .. }) => {
+                        cursor.clone()
+                    }
                     Some(StateEntry::Set { cursor, .. }) => Some(cursor.clone()),
                     Some(StateEntry::Reset { .. }) | None => None,
                 };
@@ -111,7 +113,8 @@ pub(super) fn instruct(
 
 fn show(terminal: &Terminal, args: &InstructArgs, instruction: Instruction, done: &[Done]) -> Result<()> {
     if terminal.json_wanted() {
-        let entry = |done: &Done| json!({"stream": done.stream, "written": done.written, "next_run": done.words});
+        let entry =
+            |done: &Done| json!({"stream": done.stream, "written": done.written, "next_run": done.words});
         let streams: Vec<Value> = done.iter().map(entry).collect();
         return terminal.json(&json!({
             "connection": args.name,
@@ -206,6 +209,8 @@ fn pointless(connection: &Connection, stream: &str, instruction: Instruction) ->
         && !connection.state.contains_key(stream);
     whole.then(|| match instruction {
         Instruction::Reset => "every run loads it whole anyway (full_refresh, overwrite)".to_owned(),
-        Instruction::Accept => "it keeps no state: every run loads it whole (full_refresh, overwrite)".to_owned(),
+        Instruction::Accept => {
+            "it keeps no state: every run loads it whole (full_refresh, overwrite)".to_owned()
+        }
     })
 }

@@ -28,7 +28,11 @@ pub enum StateCommand {
 pub async fn state(terminal: &Terminal, project: &Project, command: StateCommand) -> Result<u8> {
     match command {
         StateCommand::Show(args) => show::show(terminal, project, args).await,
-        StateCommand::Reset(args) => instruct::instruct(terminal, project, &args, instruct::Instruction::Reset),
-        StateCommand::Accept(args) => instruct::instruct(terminal, project, &args, instruct::Instruction::Accept),
+        StateCommand::Reset(args) => {
+            instruct::instruct(terminal, project, &args, instruct::Instruction::Reset)
+        }
+        StateCommand::Accept(args) => {
+            instruct::instruct(terminal, project, &args, instruct::Instruction::Accept)
+        }
     }
 }

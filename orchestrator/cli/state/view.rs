@@ -97,7 +97,9 @@ impl View {
             Standing::Edited => "the cursor was edited in the config; the next run starts from there",
             Standing::EditFollowed => "the cursor was edited in the config, and a run has followed it",
             Standing::OnlyDestination => "the config has no entry; the next run goes by the destination",
-            Standing::OnlyConfig => "the destination has no state; the next run refuses until reset or accept",
+            Standing::OnlyConfig => {
+                "the destination has no state; the next run refuses until reset or accept"
+            }
             Standing::InstructionWaits => match self.entry {
                 Some(StateEntry::Reset { .. }) => "the next run loads everything again",
                 Some(StateEntry::Set { .. }) => "the next run starts from the cursor that was set",
@@ -149,7 +151,9 @@ fn entry_text(entry: &StateEntry) -> String {
         }
         StateEntry::Reset { .. } => "reset".to_owned(),
         StateEntry::Accept { cursor: None, .. } => "accept".to_owned(),
-        StateEntry::Accept { cursor: Some(cursor), .. } => format!("accept (stood at {})", value_text(cursor)),
+        StateEntry::Accept { cursor: Some(cursor), .. } => {
+            format!("accept (stood at {})", value_text(cursor))
+        }
         StateEntry::Set { cursor, .. } => format!("set to {}", value_text(cursor)),
     }
 }

@@ -185,7 +185,7 @@ pub struct Outlet {
 impl Outlet {
     /// An outlet and its receiving end. `stop` makes every further send fail.
     pub fn new(budget: Budget, stop: CancellationToken) -> (Outlet, mpsc::Receiver<Delivery>) {
-        let (sender, receiver) = mpsc::channel(2);
+        let (sender, receiver) = mpsc::channel(1);
         (Outlet { sender, budget, stop }, receiver)
     }
 

@@ -8,8 +8,10 @@ mod conformance;
 mod files_to_sqlite;
 mod fixture;
 mod headless;
+mod postgres;
 mod record;
 mod retries;
+mod secrets;
 mod stopping;
 
 #[path = "../connectors/postgres/server.rs"]

@@ -8,7 +8,7 @@ use crate::fixture::{Project, script};
 
 #[test]
 fn a_log_has_its_phases_and_its_totals() {
-    let project = script::source(json!({"name": "s"}), json!([script::whole(25)]));
+    let project = script::source(script::by_cursor("append"), json!([script::whole(25)]));
     project.run().exits(0);
     let log = project.log();
     assert!(log.ended());
@@ -16,7 +16,7 @@ fn a_log_has_its_phases_and_its_totals() {
     assert_eq!(started["data"]["source"], "scripted");
     assert!(started["data"]["pid"].is_u64() && started["connection"] == "c");
     let phases: Vec<_> = log.named("phase.started").iter().map(|line| line["phase"].clone()).collect();
-    for phase in ["resolve", "check", "discover", "plan", "read", "publish", "merge"] {
+    for phase in ["resolve", "check", "discover", "plan", "read", "merge"] {
         assert!(phases.contains(&json!(phase)), "no phase {phase} in {phases:?}");
     }
     let committed: u64 =
@@ -27,7 +27,7 @@ fn a_log_has_its_phases_and_its_totals() {
     let summary = project.summary();
     assert_eq!(summary["events"], log.lines.len());
     for (kind, path) in summary["artifacts"].as_object().unwrap() {
-        if ["events", "summary"].contains(&kind.as_str()) {
+        if ["log", "summary"].contains(&kind.as_str()) {
             assert!(std::path::Path::new(path.as_str().unwrap()).exists(), "{kind}: {path}");
         }
     }

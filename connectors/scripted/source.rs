@@ -194,13 +194,16 @@ impl Attempt<'_> {
             _ => from,
         };
         let mut next = from.max(floor);
+        let limit = self.read.limit.map(|rows| i64::try_from(rows).unwrap_or(i64::MAX));
+        let to = to.min(limit.map_or(to, |rows| next.saturating_add(rows - 1)));
         while next <= to {
             let count = batch.min(to - next + 1);
             let sent = rows::generated(&self.schema, next, count)?;
             self.outlet.batch(&self.read.stream, sent).await?;
             next += count;
             if by_cursor {
-                let patch = self.patch(&at(Some(next - 1), &self.state));
+                let moved = limit.is_none().then(|| self.patch(&at(Some(next - 1), &self.state)));
+                let patch = moved.unwrap_or_default();
                 self.outlet.send(Message::Checkpoint { patch }).await?;
             }
         }

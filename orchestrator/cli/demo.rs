@@ -179,7 +179,7 @@ fn next_steps(program: &str, dir: &Path) -> String {
         (format!("{program} runs show last {at}"), "the summary of the last one"),
         (format!("{program} runs events last {at}"), "its event log, line by line"),
         (
-            format!("{program} connection preview places --limit 5 {at}"),
+            format!("{program} connection preview places places --limit 3 {at}"),
             "rows of the source, nothing is loaded",
         ),
         (format!("{program} run --all {at}"), "once more: no earthquake is new now"),
@@ -207,7 +207,21 @@ fn quoted(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+    use crate::cli::args::Cli;
+
+    #[test]
+    fn the_commands_shown_are_commands() {
+        let shown = next_steps("waybill", Path::new("some-where"));
+        let commands: Vec<&str> = shown.lines().filter(|line| line.starts_with("  waybill ")).collect();
+        assert_eq!(commands.len(), 5, "{shown}");
+        for command in commands {
+            let parsed = Cli::try_parse_from(command.split_whitespace());
+            assert!(parsed.is_ok_and(|cli| cli.command.is_some()), "{command}");
+        }
+    }
 
     #[test]
     fn the_commands_shown_can_be_copied() {

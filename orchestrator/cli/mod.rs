@@ -4,14 +4,15 @@ pub mod args;
 pub mod config;
 pub mod connection;
 pub mod demo;
+pub mod fault;
 pub mod headless;
 pub mod init;
 pub mod progress;
 pub mod run;
 pub mod runs;
 pub mod schema;
-pub mod state;
 mod screen;
+pub mod state;
 pub mod terminal;
 
 use std::io;

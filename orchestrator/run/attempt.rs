@@ -104,6 +104,15 @@ impl Attempt<'_> {
             Err(error) if error.kind() == Kind::Cancelled && stop.is_cancelled() => {
                 Ok(if self.machine.whole() { Done::Whole } else { Done::Stopped })
             }
+            Err(error) if self.machine.whole() => {
+                // Every stream is whole and durable: reading it again could only add rows twice.
+                let error = error.origin(Origin::Source);
+                let message =
+                    format!("slice {} is whole, but the source ended with an error: {error}", self.slice.id);
+                let body = Body::Runtime { detail: serde_json::Value::Null };
+                self.run.events.emit(Level::Warn, body, message, Some(error.record()));
+                Ok(Done::Whole)
+            }
             Err(error) => Err(error.origin(Origin::Source)),
             Ok(()) if self.machine.whole() => Ok(Done::Whole),
             Ok(()) if stop.is_cancelled() => Ok(Done::Stopped),

@@ -152,6 +152,16 @@ fn recorded(project: &Project, run_id: &str) -> Result<Option<Summary>> {
     })
 }
 
+/// Removes the artifacts of older runs beyond `keep_runs`: best effort, after everything else.
+pub fn keep_newest(project: &Project, connection_id: Uuid, keep: u32) {
+    let id = connection_id.to_string();
+    let _ = with_archive(project, |archive| {
+        let files = super::keep::surplus(&archive.list(None)?, &id, keep as usize);
+        super::keep::remove(&files);
+        Ok(())
+    });
+}
+
 /// Writes the summaries of runs that were killed: best effort, the log keeps the truth.
 fn settle_crashed(project: &Project) {
     let _ = with_archive(project, |archive| archive.rebuild_missing(write).map(drop));

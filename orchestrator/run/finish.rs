@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use waybill_protocol::event::{Outcome, Phase, Status};
 use waybill_protocol::{Body, Error, ErrorRecord, Event, Kind, Level, Origin, Result, SyncMode};
 
-use super::begin::{Open, write_run_summary};
+use super::begin::{Open, keep_newest, write_run_summary};
 use super::job::{Ended, StreamJob};
 use super::pipeline::{Outcomes, carry, tally};
-use super::{Options, Stop};
+use super::{Options, Stop, worst};
 use crate::events::memory::memory;
 use crate::store::project::Project;
 use crate::store::state::{StateEntry, merge_state};
@@ -60,6 +60,9 @@ pub async fn carry_out(
     }
     // A last line that could not be written is no loss: the summary wins.
     let _ = open.log.finish();
+    if let Some(keep) = open.connection.policies.keep_runs {
+        keep_newest(project, open.connection_id, keep);
+    }
     drop(open.lock);
     Ok(Box::new(summary))
 }
@@ -188,13 +191,6 @@ fn verdict(outcomes: &Outcomes, stop: &Stop) -> Verdict {
             Verdict { status: Status::Failed, exit_code: worst(codes), error: Some(error) }
         }
     }
-}
-
-/// The exit code of several: the worst of 70, signals, 124, 3, 1, 75, 4, 6, 5.
-pub fn worst(codes: impl IntoIterator<Item = u8>) -> u8 {
-    const ORDER: [u8; 11] = [70, 143, 130, 129, 124, 3, 1, 75, 4, 6, 5];
-    let rank = |code: u8| ORDER.iter().position(|c| *c == code).unwrap_or(ORDER.len());
-    codes.into_iter().min_by_key(|code| rank(*code)).unwrap_or(0)
 }
 
 fn terminal(verdict: &Verdict, jobs: &[Arc<StreamJob>], started: std::time::Instant) -> Event {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
-use waybill_protocol::{Body, Error, Kind, Level, Progress, Result, Slice, StreamRead};
+use waybill_protocol::{Body, Error, Kind, Level, Progress, Reading, Result, Slice, StreamRead};
 
 use super::attempt::{Done, attempt, panicked};
 use super::job::{Ended, StreamJob};
@@ -116,6 +116,8 @@ async fn attempts(run: &Arc<Run>, group: Group, jobs: &[Arc<StreamJob>]) -> Resu
                 () = run.stop.orderly().cancelled() => return Err(error),
             }
             match again(run, jobs).await {
+                // What failed had become durable all the same.
+                Ok(planned) if planned.is_empty() => return Ok(Done::Whole),
                 Ok(planned) => {
                     slices = planned;
                     break;
@@ -139,6 +141,9 @@ async fn again(run: &Run, jobs: &[Arc<StreamJob>]) -> Result<Vec<Slice>> {
         let direct = !staged(&job.live().load);
         if direct {
             plan::refresh(run, job).await?;
+            let mut live = job.live();
+            // A full read becomes visible in one commit: after it there is nothing left to read.
+            live.whole |= live.committed && live.read.reading == Reading::Full;
         }
     }
     replan(run, jobs).await
@@ -146,7 +151,11 @@ async fn again(run: &Run, jobs: &[Arc<StreamJob>]) -> Result<Vec<Slice>> {
 
 async fn replan(run: &Run, jobs: &[Arc<StreamJob>]) -> Result<Vec<Slice>> {
     let mut progress = Progress::default();
-    for job in jobs {
+    let jobs: Vec<&Arc<StreamJob>> = jobs.iter().filter(|job| !job.live().whole).collect();
+    if jobs.is_empty() {
+        return Ok(Vec::new());
+    }
+    for job in &jobs {
         if staged(&job.live().load) {
             job.live().held.clear();
         }

@@ -15,6 +15,7 @@ mod evolve;
 mod finish;
 mod group;
 mod job;
+mod keep;
 mod machine;
 mod matching;
 mod naming;
@@ -27,6 +28,7 @@ mod retry;
 pub mod sessions;
 mod stop;
 mod window;
+mod worst;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -45,6 +47,7 @@ use crate::summary::Summary;
 use job::StreamJob;
 
 pub use stop::{Ended, Stop};
+pub use worst::worst;
 
 /// What the caller asks of a run beyond the connection itself.
 #[derive(Debug, Clone, Default)]

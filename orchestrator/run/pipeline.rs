@@ -17,6 +17,7 @@ use super::job::{Ended, StreamJob};
 use super::sessions::Sessions;
 use super::{Options, Run, Stop, error_of, group, matching, plan, publish, rejects, retry, staged};
 use crate::store::project::Project;
+use crate::summary::units::counted;
 
 /// How often progress is said, at most.
 const PROGRESS: Duration = Duration::from_secs(1);
@@ -335,7 +336,7 @@ async fn discover(
 
 fn say_catalog(events: &Events, catalog: &Catalog) {
     let streams: Vec<_> = catalog.streams.iter().take(CATALOG_STREAMS).map(|s| s.describe()).collect();
-    let message = format!("{} streams discovered", catalog.streams.len());
+    let message = format!("{} discovered", counted(catalog.streams.len() as u64, "stream"));
     events.info(Body::CatalogDiscovered { streams, reference: None }, message);
 }
 

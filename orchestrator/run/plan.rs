@@ -17,6 +17,7 @@ use super::naming::{self, Wanted};
 use super::reconcile::{Decision, FingerprintOf, Known, Start, fingerprint, reconcile};
 use super::window::Window;
 use super::{Options, Run};
+use crate::summary::units::counted;
 
 /// What the destination holds of a connection before the run.
 pub struct Holdings {
@@ -132,7 +133,9 @@ async fn settle(
     table: Option<TableRef>,
     holdings: &Holdings,
 ) -> Result<Arc<StreamJob>> {
-    let modes = modes(&selection, &stream, &run.options)?;
+    let scope = waybill_protocol::Scope::Stream(selection.name.clone()).to_string();
+    let row = holdings.states.get(&scope);
+    let modes = modes(&selection, &stream, &run.options, row.map_or(0, |row| row.rows))?;
     let table = table.ok_or_else(|| Error::internal("a stream without a table"))?;
     let print = fingerprint(&FingerprintOf {
         source: &run.identity,
@@ -144,8 +147,6 @@ async fn settle(
         write: modes.write.to_string(),
         key: &modes.key,
     });
-    let scope = waybill_protocol::Scope::Stream(selection.name.clone()).to_string();
-    let row = holdings.states.get(&scope);
     let decision = decide(run, &selection, &modes, row, &table, &print).await?;
     let replace = decision.start == Start::Rebuild || modes.write == WriteMode::Overwrite;
     let recorded = record_of(run, &selection.name, holdings).filter(|record| record.table == table);
@@ -187,7 +188,12 @@ fn say(events: &waybill_protocol::Events, decision: &Decision, row: Option<&Stat
 }
 
 /// Sync mode, write mode, cursor and key, or what is contradictory about them.
-fn modes(selection: &StreamSelection, stream: &CatalogStream, options: &Options) -> Result<Modes> {
+fn modes(
+    selection: &StreamSelection,
+    stream: &CatalogStream,
+    options: &Options,
+    rows_before: u64,
+) -> Result<Modes> {
     let wrong = |what: String, hint: &str| {
         Err(Error::config(format!("stream {:?}: {what}", selection.name)).hint(hint))
     };
@@ -218,6 +224,13 @@ fn modes(selection: &StreamSelection, stream: &CatalogStream, options: &Options)
         );
     }
     let bounded = options.limit.is_some() || options.from.is_some() || options.to.is_some();
+    if bounded && write == WriteMode::Overwrite && rows_before > options.limit.unwrap_or(0) {
+        let what = format!(
+            "--from, --to and --limit would replace the {} loaded before by fewer",
+            counted(rows_before, "row")
+        );
+        return wrong(what, "use `waybill connection preview` to look at rows, or leave the bound out");
+    }
     if bounded && write == WriteMode::Append {
         return wrong(
             "--from, --to and --limit never move state, and an append would add the same rows again later"
@@ -485,6 +498,16 @@ pub async fn refresh(run: &Run, job: &StreamJob) -> Result<()> {
         None => None,
     };
     let mut live = job.live();
+    let more = row.rows.saturating_sub(live.held.rows);
     live.held = Held { state: Some(state), parts, window, rows: row.rows };
+    live.committed = true;
+    drop(live);
+    if more > 0 {
+        // A commit whose answer was lost had taken place.
+        job.count(|counts| {
+            counts.rows_loaded += more;
+            counts.commits += 1;
+        });
+    }
     Ok(())
 }

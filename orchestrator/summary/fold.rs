@@ -248,6 +248,10 @@ impl Fold {
             events: self.events,
             interrupted: if self.ended.is_none() { self.spans.list() } else { Vec::new() },
         };
+        if summary.progress_counts.values().all(|counts| counts.rows_rejected == 0) {
+            // The file is made with its first row.
+            summary.artifacts.remove("rejects");
+        }
         let tail: Vec<&str> = self.tail.iter().map(String::as_str).collect();
         summary.report = report(&summary, &tail, &self.damage);
         summary

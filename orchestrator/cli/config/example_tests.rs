@@ -62,7 +62,7 @@ fn every_problem_is_found_with_its_place() {
         assert!(paths.contains(&path), "{paths:?}");
     }
     let text = validate::render(&plain(), &report);
-    assert!(text.contains("2 errors, 1 warning; 2 of 4 can run"), "{text}");
+    assert!(text.contains("2 errors, 1 warning; 2 of 4 connections can run"), "{text}");
     assert!(text.contains("did you mean \"keep_runs\""), "{text}");
     // A file that cannot be read at all is one problem.
     std::fs::write(&home.project.config_path, "{").unwrap();

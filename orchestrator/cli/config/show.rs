@@ -38,7 +38,7 @@ pub(super) fn show(terminal: &Terminal, project: &Project, args: &ShowArgs) -> R
     }
     for connection in connections {
         let mut settings = match secrets::resolve(project, &config, connection) {
-            Ok(resolved) => resolved.redacted.as_object().cloned().unwrap_or_default(),
+            Ok(resolved) => in_order(&resolved.redacted),
             Err(error) if args.name.is_some() => return Err(error),
             Err(error) => {
                 terminal.error(&error);
@@ -62,6 +62,19 @@ pub(super) fn show(terminal: &Terminal, project: &Project, args: &ShowArgs) -> R
         terminal.out(&texts.join("\n\n"))?;
     }
     Ok(code)
+}
+
+/// The source first, then the destination, then the policies.
+fn in_order(redacted: &Value) -> Map<String, Value> {
+    let mut settings: Vec<(String, Value)> =
+        redacted.as_object().cloned().unwrap_or_default().into_iter().collect();
+    let rank = |name: &str| match name.split_once('.') {
+        Some(("source", _)) => 0,
+        Some(("destination", _)) => 1,
+        _ => 2,
+    };
+    settings.sort_by_key(|(name, _)| rank(name));
+    settings.into_iter().collect()
 }
 
 /// Where the project's files lie.

@@ -115,22 +115,31 @@ fn hex(bytes: &[u8]) -> String {
     out
 }
 
-/// ISO 8601, each part with a sign of its own: `P14M-3DT1.5S`.
+/// ISO 8601, each part with a sign of its own: `P1Y2M-3DT4H0.5S`, as SQLite's tables hold it.
 fn interval(value: IntervalMonthDayNano) -> String {
     let IntervalMonthDayNano { months, days, nanoseconds } = value;
     let mut out = String::from("P");
-    if months != 0 {
-        out.push_str(&format!("{months}M"));
+    let put = |value: i64, unit: char, out: &mut String| {
+        if value != 0 {
+            out.push_str(&format!("{value}{unit}"));
+        }
+    };
+    put(i64::from(months / 12), 'Y', &mut out);
+    put(i64::from(months % 12), 'M', &mut out);
+    put(i64::from(days), 'D', &mut out);
+    if nanoseconds == 0 && out.len() > 1 {
+        return out;
     }
-    if days != 0 {
-        out.push_str(&format!("{days}D"));
-    }
-    if nanoseconds != 0 || out.len() == 1 {
+    out.push('T');
+    let (seconds, rest) = (nanoseconds / 1_000_000_000, nanoseconds % 1_000_000_000);
+    put(seconds / 3600, 'H', &mut out);
+    put(seconds / 60 % 60, 'M', &mut out);
+    if rest != 0 {
         let sign = if nanoseconds < 0 { "-" } else { "" };
-        let (seconds, fraction) =
-            (nanoseconds.unsigned_abs() / 1_000_000_000, nanoseconds.unsigned_abs() % 1_000_000_000);
-        let fraction = format!(".{fraction:09}");
-        out.push_str(&format!("T{sign}{seconds}{}S", fraction.trim_end_matches('0').trim_end_matches('.')));
+        let fraction = format!("{:09}", rest.abs());
+        out.push_str(&format!("{sign}{}.{}S", (seconds % 60).abs(), fraction.trim_end_matches('0')));
+    } else if seconds % 60 != 0 || nanoseconds == 0 {
+        out.push_str(&format!("{}S", seconds % 60));
     }
     out
 }
@@ -181,11 +190,11 @@ mod tests {
             ["1969-12-31T23:59:59.999999Z \"1969-12-31T23:59:59.999999Z\"", "infinity \"infinity\""]
         );
         assert_eq!(texts(BooleanArray::from(vec![true]), Logical::Bool), ["true true"]);
-        let spans = [(14, -3, 1_500_000_000), (0, 0, 0), (0, 1, -1)];
+        let spans = [(14, -3, 1_500_000_000), (0, 0, 0), (0, 1, -1), (0, 0, -14_460_000_000_000)];
         let spans: Vec<_> = spans.iter().map(|(m, d, n)| IntervalMonthDayNano::new(*m, *d, *n)).collect();
         let spans = both(IntervalMonthDayNanoArray::from(spans), Logical::Interval);
         let spans: Vec<String> = spans.into_iter().filter_map(|(plain, _)| plain).collect();
-        assert_eq!(spans, ["P14M-3DT1.5S", "PT0S", "P1DT-0.000000001S"]);
+        assert_eq!(spans, ["P1Y2M-3DT1.5S", "PT0S", "P1DT-0.000000001S", "PT-4H-1M"]);
     }
 
     #[test]

@@ -77,6 +77,7 @@ async fn look(
     match destination {
         Ok(destination) => destination.close().await,
         Err(error) => {
+            warnings.retain(|warning| !warning.contains(error.message()));
             warnings.push(format!("how columns are held is not known: the destination: {error}"));
         }
     }

@@ -8,6 +8,7 @@ mod preview;
 pub(crate) mod session;
 mod sheet;
 mod test;
+mod tested;
 #[cfg(test)]
 mod tests;
 mod verdicts;

@@ -102,20 +102,21 @@ pub(super) async fn rows(
     limit: u64,
 ) -> Result<Rows> {
     let (selection, selected) = selection(connection, name);
-    let hinted = |error: Error| {
-        match selected {
-        true => error,
-        false => error.hint(format!(
-            "{name:?} is not selected by this connection; `waybill connection discover {} --all` shows what the source has",
-            connection.name
-        )),
-    }
+    let stream = match source.discover(std::slice::from_ref(&selection)).await {
+        Ok(catalog) => catalog.streams.into_iter().find(|stream| stream.name == name),
+        Err(error) if selected || error.kind() != Kind::Config => return Err(error),
+        // Some streams cannot be read without settings of their own, such as the path of a file.
+        Err(error) if names(source, connection).await?.iter().any(|known| known == name) => {
+            return Err(Error::config(format!(
+                "stream {name:?} is not selected, and cannot be read by its name alone"
+            ))
+            .hint(format!("select it in config.json under connection {:?} first", connection.name))
+            .cause(error));
+        }
+        Err(_) => None,
     };
-    let catalog = source.discover(std::slice::from_ref(&selection)).await.map_err(hinted)?;
-    let Some(stream) = catalog.streams.into_iter().find(|stream| stream.name == name) else {
-        let all = source.discover(&[]).await?;
-        let names: Vec<String> = all.streams.into_iter().map(|stream| stream.name).collect();
-        return Err(nothing(name, &names));
+    let Some(stream) = stream else {
+        return Err(nothing(name, &names(source, connection).await?));
     };
     let mut schema = chosen(&stream, &selection)?;
     for _ in 0..WIDER {
@@ -138,6 +139,18 @@ pub(super) async fn rows(
         }
     }
     Err(Error::internal(format!("the types of {name:?} never come to rest")).stream(name))
+}
+
+/// Every stream that could be meant: selected ones, and what the source has.
+async fn names(source: &dyn Source, connection: &Connection) -> Result<Vec<String>> {
+    let selected = connection.streams.iter().map(|stream| stream.name.clone());
+    let mut names: Vec<String> = selected.collect();
+    for stream in source.discover(&[]).await?.streams {
+        if !names.contains(&stream.name) {
+            names.push(stream.name);
+        }
+    }
+    Ok(names)
 }
 
 /// The columns that are selected, in the order of the selection.

@@ -8,14 +8,14 @@ use serde::Serialize;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use waybill_protocol::{Check, ErrorRecord, Kind, Result};
+use waybill_protocol::{Check, Error, Kind, Result};
 
 use super::session::{Systems, until_signal};
+use super::tested::{Side, Tested, line, whole};
 use super::way;
 use crate::cli::terminal::Terminal;
 use crate::store::config::{LoadedConfig, load};
 use crate::store::project::Project;
-use crate::summary::units::duration;
 
 /// Connections that are tested at once.
 const AT_ONCE: usize = 4;
@@ -31,38 +31,6 @@ pub struct TestArgs {
     /// Every enabled connection
     #[arg(long, conflicts_with = "names")]
     all: bool,
-}
-
-/// What a test found.
-#[derive(Debug, Serialize)]
-pub(super) struct Tested {
-    connection: String,
-    pub(super) passed: bool,
-    ms: u64,
-    #[serde(skip)]
-    way: String,
-    /// Why nothing could be tried: the settings are wrong or incomplete.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<ErrorRecord>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    source: Option<Side>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    destination: Option<Side>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    warnings: Vec<String>,
-}
-
-/// One side of a connection.
-#[derive(Debug, Serialize)]
-struct Side {
-    system: String,
-    checks: Vec<Check>,
-}
-
-impl Side {
-    fn failed(&self) -> Option<&Check> {
-        self.checks.iter().find(|check| !check.ok())
-    }
 }
 
 #[derive(Serialize)]
@@ -107,7 +75,7 @@ async fn all(
 ) -> Result<u8> {
     let seats = Arc::new(Semaphore::new(AT_ONCE));
     let mut running = JoinSet::new();
-    for name in names.iter().cloned() {
+    for name in names {
         let (project, config) = (project.clone(), Arc::clone(config));
         let (cancel, seats) = (cancel.clone(), Arc::clone(&seats));
         running.spawn(async move {
@@ -119,7 +87,7 @@ async fn all(
     let mut done: Vec<Tested> = Vec::new();
     while let Some(finished) = running.join_next().await {
         let tested = finished
-            .map_err(|e| waybill_protocol::Error::internal("the test of a connection broke off").cause(e))?;
+            .map_err(|e| Error::internal("the test of a connection broke off").cause(e))?;
         if !terminal.json_wanted() {
             let text =
                 if names.len() == 1 { whole(terminal, &tested) } else { line(terminal, &tested, wide) };
@@ -188,7 +156,15 @@ pub(super) async fn one(
     let target = format!("{} ({})", resolved.destination_name, resolved.destination_type);
     let destination = Side { system: target, checks: destination };
     tested.passed = source.failed().is_none() && destination.failed().is_none();
-    tested.warnings = systems.warnings();
+    let failures: Vec<&str> = [&source, &destination]
+        .iter()
+        .flat_map(|side| &side.checks)
+        .filter(|check| !check.ok())
+        .map(|check| check.detail.as_str())
+        .collect();
+    // What stands there as a failed check is not said again.
+    let is_new = |warning: &String| !failures.iter().any(|failure| warning.contains(failure));
+    tested.warnings = systems.warnings().into_iter().filter(is_new).collect();
     (tested.source, tested.destination) = (Some(source), Some(destination));
     tested.ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     tested
@@ -219,73 +195,4 @@ fn findings(systems: &Systems, found: Result<Vec<Check>>) -> Vec<Check> {
         Ok(checks) => checks.into_iter().map(|check| systems.clean_check(check)).collect(),
         Err(error) => vec![Check::failed("check", &systems.clean(error))],
     }
-}
-
-/// The whole of one test.
-pub(super) fn whole(terminal: &Terminal, tested: &Tested) -> String {
-    let mut out = format!("{}  {}", terminal.paint("1", &tested.connection), tested.way);
-    if let Some(error) = &tested.error {
-        out.push_str(&format!("\n{} {}", terminal.paint("31", "✗"), error.message));
-        out.push_str(&further(error, "  "));
-    }
-    for (role, side) in [("source", &tested.source), ("destination", &tested.destination)] {
-        let Some(side) = side else { continue };
-        out.push_str(&format!("\n\n{role} {}", side.system));
-        let wide = side.checks.iter().map(|check| check.check.chars().count()).max().unwrap_or(0);
-        for check in &side.checks {
-            out.push_str(&finding(terminal, check, wide));
-        }
-    }
-    for warning in &tested.warnings {
-        out.push_str(&format!("\n\n{} {warning}", terminal.paint("33", "warning:")));
-    }
-    let verdict = if tested.passed { terminal.paint("32", "passed") } else { terminal.paint("31", "failed") };
-    out.push_str(&format!("\n\n{verdict} in {}", duration(tested.ms)));
-    out
-}
-
-fn finding(terminal: &Terminal, check: &Check, wide: usize) -> String {
-    let pad = " ".repeat(wide.saturating_sub(check.check.chars().count()));
-    let mark = match (check.ok(), &check.warning) {
-        (true, None) => terminal.paint("32", "✓"),
-        (true, Some(_)) => terminal.paint("33", "!"),
-        (false, _) => terminal.paint("31", "✗"),
-    };
-    let mut out = format!("\n  {mark} {}", check.check);
-    if !check.detail.is_empty() {
-        out.push_str(&format!("{pad}  {}", check.detail));
-    }
-    if let Some(warning) = &check.warning {
-        out.push_str(&format!("\n      {warning}"));
-    }
-    if let Some(error) = &check.error {
-        out.push_str(&further(error, "      "));
-    }
-    out
-}
-
-/// Causes that say more, and the hint.
-fn further(error: &ErrorRecord, indent: &str) -> String {
-    let causes = error.cause.iter().filter(|cause| !error.message.contains(cause.as_str()));
-    let causes = causes.map(|cause| format!("\n{indent}because: {cause}"));
-    causes.chain(error.hint.iter().map(|hint| format!("\n{indent}hint: {hint}"))).collect()
-}
-
-/// One test of several, in a line; what failed and what to do below it.
-fn line(terminal: &Terminal, tested: &Tested, wide: usize) -> String {
-    let mark = if tested.passed { terminal.paint("32", "✓") } else { terminal.paint("31", "✗") };
-    let pad = " ".repeat(wide.saturating_sub(tested.connection.chars().count()));
-    let mut out = format!("{mark} {}{pad}  {}  {}", tested.connection, tested.way, duration(tested.ms));
-    if let Some(error) = &tested.error {
-        out.push_str(&format!("\n    {}{}", error.message, further(error, "    ")));
-    }
-    for (role, side) in [("source", &tested.source), ("destination", &tested.destination)] {
-        for check in side.iter().flat_map(|side| &side.checks) {
-            if let Some(error) = &check.error {
-                let what = &check.check;
-                out.push_str(&format!("\n    {role}, {what}: {}{}", check.detail, further(error, "    ")));
-            }
-        }
-    }
-    out
 }

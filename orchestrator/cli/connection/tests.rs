@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
+use waybill_protocol::{Check, Error, Kind, Origin};
 
 use super::preview::rows;
 use super::session::Systems;
+use super::tested::whole;
 use super::{discover, list, sheet, test};
 use crate::cli::args::{ColorChoice, LookFlags};
 use crate::cli::terminal::Terminal;
@@ -81,8 +83,10 @@ async fn preview_stops_after_the_rows_that_are_wanted() {
     let many: String = (0..200_000).map(|n| format!("{n},x,1.00,y\n")).collect();
     std::fs::write(home.folder.path().join("places.csv"), format!("id,code,price,name\n{many}")).unwrap();
     assert_eq!(preview(&home, "places", 7).await.unwrap().len(), 7);
-    let error = preview(&home, "nothing", 1).await.unwrap_err();
-    assert!(error.get_hint().unwrap().contains("not selected"), "{error:?}");
+    let error = preview(&home, "placse", 1).await.unwrap_err();
+    assert!(error.message().contains("did you mean \"places\""), "{error:?}");
+    let error = preview(&home, "places.csv", 1).await.unwrap_err();
+    assert!(error.message().contains("not selected"), "{error:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -91,12 +95,12 @@ async fn a_test_looks_at_both_sides_and_tells_settings_from_checks() {
     let config = Arc::new(load(&home.project).unwrap());
     let cancel = CancellationToken::new();
     let places = test::one(&home.project, &config, "places", &cancel).await;
-    let text = test::whole(&plain(), &places);
+    let text = whole(&plain(), &places);
     assert!(places.passed, "{text}");
     assert!(text.contains("places  files → lake (sqlite)") && text.contains("no file yet"), "{text}");
     assert!(!home.folder.path().join("lake.db").exists());
     let off = test::one(&home.project, &config, "off", &cancel).await;
-    assert!(!off.passed && test::whole(&plain(), &off).contains("nothing.db"));
+    assert!(!off.passed && whole(&plain(), &off).contains("nothing.db"));
     assert_eq!(test::exit_code(&[places, off]), 4);
     let broken = test::one(&home.project, &config, "broken", &cancel).await;
     assert_eq!(test::exit_code(&[broken]), 3);
@@ -110,4 +114,30 @@ fn the_list_has_invalid_entries_with_their_path() {
     assert!(text.contains("●  places  files → lake (sqlite)   1        never"), "{text}");
     assert!(text.contains("○  off"), "{text}");
     assert!(text.contains("connections[1].schema.streams[0]"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_secret_is_in_what_a_system_says() {
+    let home = Home::new(
+        r#"{"destinations": {"lake": {"type": "sqlite", "path": "lake.db"}}, "connections": [
+          {"name": "crm", "type": "postgres", "schema": {"host": "db", "user": "me"}}]}"#,
+    );
+    home.secrets("[sources.crm]\npassword = \"sesame-open-1\"\n");
+    let config = Arc::new(load(&home.project).unwrap());
+    let crm = config.connection("crm").unwrap();
+    let systems = Systems::of(&home.project, &config, crm, &CancellationToken::new()).await.unwrap();
+    let echo = || {
+        Error::new(Kind::Auth, "no sesame-open-1")
+            .hint("not sesame%2Dopen-1")
+            .cause(std::io::Error::other("url postgres://me:sesame-open-1@db"))
+            .origin(Origin::Source)
+    };
+    let clean = systems.clean(echo());
+    let all = format!("{clean} {:?} {:?}", clean.get_hint(), clean.causes());
+    assert!(!all.contains("sesame") && all.contains("no [redacted]"), "{all}");
+    assert_eq!((clean.kind(), clean.get_origin(), clean.exit_code()), (Kind::Auth, Some(Origin::Source), 1));
+    let check = systems.clean_check(Check::failed("connect", &echo()));
+    assert!(!format!("{check:?}").contains("sesame"), "{check:?}");
+    let untouched = systems.clean(Error::new(Kind::Auth, "x").cause(std::io::Error::other("y")));
+    assert_eq!(untouched.causes(), ["y"]);
 }

@@ -56,15 +56,20 @@ pub(super) fn response_schema() -> schemars::Schema {
 
 /// Answers a request: prints the one document, and returns its exit code.
 pub fn headless(terminal: &Terminal, places: &PlaceFlags, args: HeadlessArgs) -> Result<u8> {
-    let mut known = Known::default();
-    let response = catch_unwind(AssertUnwindSafe(|| respond(terminal, places, args, &mut known)));
-    let response = response.unwrap_or_else(|_| {
-        let error = Error::internal("a bug in waybill: the run ended in a panic")
-            .hint("what was committed is safe; the next run goes on from there. Please report what standard error says");
-        Refusal { exit_code: error.exit_code(), error }.response(known)
-    });
+    let response = guarded(|known| respond(terminal, places, args, known));
     terminal.json(&response)?;
     Ok(response.exit_code)
+}
+
+/// An answer, also where the work ends in a panic.
+fn guarded(work: impl FnOnce(&mut Known) -> Response) -> Response {
+    let mut known = Known::default();
+    catch_unwind(AssertUnwindSafe(|| work(&mut known))).unwrap_or_else(|_| {
+        let error = Error::internal("a bug in waybill: the run ended in a panic").hint(
+            "what was committed is safe, and the next run goes on from there; please report what standard error says",
+        );
+        Refusal::from(error).response(known)
+    })
 }
 
 /// Answers wrong usage of `headless`, which its reader must be told as a document too.
@@ -175,5 +180,38 @@ fn conclude(project: &Project, answer: Answer, states: &States) -> Result<Respon
             Ok(Response::of(*summary, true, updates))
         }
         Answer::Refused(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_answered_too() {
+        let response = guarded(|known| {
+            known.connection = Some("crm".to_owned());
+            known.run_id = Some("r-1".to_owned());
+            panic!("a test of panics")
+        });
+        let answer = serde_json::to_value(&response).unwrap();
+        assert_eq!(answer["connection"], "crm");
+        assert_eq!(answer["run_id"], "r-1");
+        assert_eq!(answer["status"], "failed");
+        assert_eq!((response.exit_code, &answer["exit_code"]), (70, &serde_json::json!(70)));
+        assert_eq!(answer["error"]["kind"], "internal");
+        assert!(answer["artifacts"].is_null() && answer["stats"].is_null());
+    }
+
+    #[test]
+    fn an_answer_has_the_members_of_its_schema() {
+        let response = Refusal::usage(Error::config("no")).response(Known::default());
+        let answer = serde_json::to_value(&response).unwrap();
+        let schema = response_schema().to_value();
+        let keys = |value: &serde_json::Value| -> Vec<String> {
+            value.as_object().unwrap().keys().cloned().collect()
+        };
+        assert_eq!(keys(&answer), keys(&schema["properties"]));
+        assert_eq!(answer["exit_code"], 2);
     }
 }

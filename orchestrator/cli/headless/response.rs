@@ -72,7 +72,7 @@ impl Response {
             status: RunStatus::Failed,
             exit_code,
             recorded: false,
-            report_text: crate::cli::terminal::error_text(error, false),
+            report_text: crate::cli::fault::error_text(error, false),
             state_updates: BTreeMap::new(),
             stats: None,
             artifacts: None,

@@ -24,11 +24,8 @@ struct Found {
 
 impl Found {
     fn apply(&mut self, line: &Line) {
-        match &line.body {
-            Some(Body::StateMerged { states } | Body::StateMergeFailed { states }) => {
-                self.states.extend(states.iter().map(|(stream, entry)| (stream.clone(), entry.clone())));
-            }
-            _ => {}
+        if let Some(Body::StateMerged { states } | Body::StateMergeFailed { states }) = &line.body {
+            self.states.extend(states.iter().map(|(stream, entry)| (stream.clone(), entry.clone())));
         }
         self.cut |= line.truncated && line.event.starts_with("state.merge");
     }

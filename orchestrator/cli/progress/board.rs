@@ -1,8 +1,10 @@
 //! Where a run stands, folded from its events: what live progress shows.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use serde_json::Value;
 use waybill_protocol::event::{Body, Counts, Level, Outcome, Phase};
+use waybill_protocol::stream::SyncMode;
 
 use crate::events::Line;
 
@@ -88,13 +90,19 @@ pub(super) struct Board {
     pub(super) phase: Option<Phase>,
     pub(super) streams: Vec<StreamBoard>,
     pub(super) warnings: u64,
+    /// Whether a signal asked it to end.
+    pub(super) stopping: bool,
     planned: BTreeSet<String>,
+    /// Rows that discovery counted or estimated, by stream.
+    found: BTreeMap<String, u64>,
+    /// At most this many rows of each stream are wanted.
+    limit: Option<u64>,
 }
 
 impl Board {
     /// Takes in a line; returns the place of the stream that it changed.
     pub(super) fn apply(&mut self, line: &Line) -> Option<usize> {
-        if line.level == Level::Warn {
+        if line.level == Level::Warn && line.event != "signal.received" {
             self.warnings += 1;
         }
         match line.body.as_ref()? {
@@ -102,15 +110,33 @@ impl Board {
                 self.phase = line.phase;
                 None
             }
+            Body::SignalReceived { .. } => {
+                self.stopping = true;
+                None
+            }
             Body::SlicePlanned { streams, .. } => {
                 self.planned.extend(streams.iter().cloned());
                 None
             }
-            Body::StreamStarted { rows_expected, bytes_expected, .. } => self.change(line, |stream| {
-                stream.standing = Standing::Loading;
-                stream.rows_expected = *rows_expected;
-                stream.bytes_expected = *bytes_expected;
-            }),
+            Body::RunStarted { options, .. } => {
+                self.limit = options.get("limit").and_then(Value::as_u64);
+                None
+            }
+            Body::CatalogDiscovered { streams, .. } => {
+                self.found = streams.iter().filter_map(|s| Some((s.name.clone(), s.rows?))).collect();
+                None
+            }
+            Body::StreamStarted { mode, rows_expected, bytes_expected, .. } => {
+                // All of a stream is read only in a full refresh.
+                let found = line.stream.as_ref().and_then(|name| self.found.get(name)).copied();
+                let found = found.filter(|_| *mode == SyncMode::FullRefresh);
+                let (rows, bytes, limit) = (rows_expected.or(found), *bytes_expected, self.limit);
+                self.change(line, |stream| {
+                    stream.standing = Standing::Loading;
+                    stream.rows_expected = rows.map(|rows| limit.map_or(rows, |limit| rows.min(limit)));
+                    stream.bytes_expected = bytes.filter(|_| limit.is_none());
+                })
+            }
             Body::StreamProgress { counts } => self.change(line, |stream| {
                 stream.count(*counts, line.t_ms);
                 stream.standing = Standing::Loading;

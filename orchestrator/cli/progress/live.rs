@@ -59,7 +59,8 @@ impl Live {
             bar.set_style(style("  {msg}"));
             self.lines.push((place, bar));
         }
-        let widths = self.board.streams.iter().map(|stream| shown(&stream.name).chars().count());
+        let widths =
+            self.board.streams.iter().map(|stream| console::measure_text_width(&shown(&stream.name)));
         let width = widths.max().unwrap_or(0);
         let all = std::mem::replace(&mut self.width, width) != width;
         let paint = |colour: &str, text: &str| self.terminal.paint_stderr(colour, text);

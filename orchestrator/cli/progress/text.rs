@@ -28,7 +28,9 @@ fn doing(phase: Phase) -> &'static str {
 
 /// The run's own line: connection, step, streams done, warnings.
 pub(super) fn run_line(connection: &str, board: &Board) -> String {
-    let mut line = format!("{}: {}", visible(connection), board.phase.map_or("starting", doing));
+    let now = board.phase.map_or("starting", doing);
+    let stopping = if board.stopping { "stopping, " } else { "" };
+    let mut line = format!("{}: {stopping}{now}", visible(connection));
     let (ended, all) = board.done();
     if all > 1 && board.phase == Some(Phase::Read) {
         line.push_str(&format!(", {ended} of {}", counted(all as u64, "stream")));
@@ -69,7 +71,7 @@ pub(super) fn stream_line(
     paint: &dyn Fn(&str, &str) -> String,
 ) -> String {
     let name = shown(&stream.name);
-    let pad = " ".repeat(width.saturating_sub(name.chars().count()));
+    let pad = " ".repeat(width.saturating_sub(console::measure_text_width(&name)));
     let (word, colour) = word(stream);
     let mut line = format!("{name}{pad}  {}", paint(colour, &format!("{word:<9}")));
     let rows = rows(stream);
@@ -184,6 +186,27 @@ mod tests {
     }
 
     #[test]
+    fn discovery_says_how_much_a_full_refresh_will_read() {
+        for (mode, limit, full) in [
+            ("full_refresh", "null", Some(0.25)),
+            ("full_refresh", "200", Some(0.5)),
+            ("incremental", "null", None),
+        ] {
+            let mut board = Board::default();
+            let options = format!(
+                r#"{{"version":"","host":"","pid":1,"source":"","destination":"","connection_id":"","config_hash":"","settings":{{}},"options":{{"limit":{limit}}},"artifacts":{{}}}}"#
+            );
+            feed(&mut board, 0, "run.started", "x", &options);
+            let found = r#"{"streams":[{"name":"orders","kind":"table","columns":[],"rows":400}]}"#;
+            feed(&mut board, 1, "catalog.discovered", "x", found);
+            let started = format!(r#"{{"mode":"{mode}","write":"append","table":"t","staged":false}}"#);
+            feed(&mut board, 2, "stream.started", "orders", &started);
+            feed(&mut board, 3, "stream.progress", "orders", r#"{"counts":{"rows_read":100}}"#);
+            assert_eq!(board.streams[0].fraction(), full, "{mode} {limit}");
+        }
+    }
+
+    #[test]
     fn the_rate_is_that_of_the_last_seconds() {
         let mut board = Board::default();
         feed(
@@ -214,6 +237,7 @@ mod tests {
         feed(&mut board, 1, "slice.planned", "x", r#"{"slice":"1","streams":["a","b","c"],"ordered":true}"#);
         feed(&mut board, 2, "stream.started", "a", STARTED);
         board.warnings = 1;
-        assert_eq!(run_line("crm", &board), "crm: loading, 0 of 3 streams · 1 warning");
+        feed(&mut board, 3, "signal.received", "x", r#"{"signal":"SIGINT","count":1}"#);
+        assert_eq!(run_line("crm", &board), "crm: stopping, loading, 0 of 3 streams · 1 warning");
     }
 }

@@ -1,7 +1,6 @@
 //! `waybill run`: runs connections to their end, with live progress and a report.
 
 mod what;
-mod worst;
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -12,13 +11,13 @@ use waybill_protocol::{Error, ErrorRecord, Result};
 
 use super::progress;
 use super::terminal::Terminal;
-use crate::run::{Answer, Options, Stop};
+use crate::run::{Answer, Ended, Options, Stop};
 use crate::store::config;
 use crate::store::project::Project;
 use crate::summary::Summary;
 
+pub use crate::run::worst;
 pub use what::{LONGEST_S, WhatFlags};
-pub use worst::worst;
 
 /// How long the last lines of progress may take to be shown.
 const LAST_LINES: Duration = Duration::from_secs(2);
@@ -125,10 +124,11 @@ pub(super) fn listen(terminal: &Terminal) -> Result<Stop> {
     tokio::spawn(async move {
         first.orderly().cancelled().await;
         if let Some(reason) = first.reason() {
-            terminal.note(&format!(
-                "{}: stopping at the last safe point; once more (Ctrl-C) stops at once",
-                reason.word()
-            ));
+            let why = reason.word();
+            terminal.note(&match reason {
+                Ended::Budget => format!("{why} used up: stopping at the last safe point"),
+                _ => format!("{why}: stopping at the last safe point; once more (Ctrl-C) stops at once"),
+            });
         }
     });
     Ok(stop)

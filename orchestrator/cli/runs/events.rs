@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use uuid::Uuid;
 use waybill_protocol::{Error, Kind, Level, Origin, Result};
 
-use super::archive::with_archive;
+use super::archive::{resolve, with_archive};
 use crate::cli::connection::glob::fits;
 use crate::cli::terminal::Terminal;
 use crate::events::{Entry, Line, Reader, follow, render_line};
@@ -65,26 +65,29 @@ impl LevelChoice {
 
 /// Shows or follows events.
 pub(super) fn events(terminal: &Terminal, project: &Project, args: &EventsArgs) -> Result<u8> {
-    let entry = with_archive(project, |archive| archive.resolve(&args.run))?;
+    let entry = with_archive(project, |archive| resolve(archive, &args.run))?;
     let Some(log) = &entry.log_path else {
         return Err(Error::new(Kind::NotFound, format!("the event log of run {} is gone", entry.run_id))
             .origin(Origin::Orchestrator)
             .hint(format!("what is known of the run: waybill runs show {}", entry.run_id)));
     };
     let raw = args.raw || terminal.json_wanted();
-    let mut failed = None;
-    let mut each = |entry: Entry| match shown(&entry, args, raw, terminal.colour()) {
-        None => ControlFlow::Continue(()),
-        Some(Shown::Data(text)) => match terminal.out(&text) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => {
-                failed = Some(error);
-                ControlFlow::Break(())
+    let (mut failed, mut ended) = (None, false);
+    let mut each = |entry: Entry| {
+        ended |= matches!(&entry, Entry::Line(line) if line.event == "run.finished");
+        match shown(&entry, args, raw, terminal.colour()) {
+            None => ControlFlow::Continue(()),
+            Some(Shown::Data(text)) => match terminal.out(&text) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => {
+                    failed = Some(error);
+                    ControlFlow::Break(())
+                }
+            },
+            Some(Shown::Damage(text)) => {
+                terminal.warn(&text);
+                ControlFlow::Continue(())
             }
-        },
-        Some(Shown::Damage(text)) => {
-            terminal.warn(&text);
-            ControlFlow::Continue(())
         }
     };
     let read = if args.follow {
@@ -99,6 +102,10 @@ pub(super) fn events(terminal: &Terminal, project: &Project, args: &EventsArgs) 
             .origin(Origin::Orchestrator)
             .cause(e)
     })?;
+    if args.follow && !ended && failed.is_none() {
+        terminal
+            .warn(&format!("the run ended without a word; its record: waybill runs show {}", entry.run_id));
+    }
     failed.map_or(Ok(0), Err)
 }
 

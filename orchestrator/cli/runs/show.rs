@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use waybill_protocol::Result;
 
-use super::archive::with_archive;
+use super::archive::{resolve, with_archive};
 use super::look::to_second;
 use crate::cli::terminal::Terminal;
 use crate::history::{Archive, RunEntry};
@@ -31,7 +31,7 @@ pub struct ShowArgs {
 /// Shows a run.
 pub(super) fn show(terminal: &Terminal, project: &Project, args: &ShowArgs) -> Result<u8> {
     let (entry, summary) = with_archive(project, |archive| {
-        let mut entry = archive.resolve(&args.run)?;
+        let mut entry = resolve(archive, &args.run)?;
         if over_without_summary(&entry) {
             entry.summary_path = write_missing(terminal, archive, &entry);
         }
@@ -55,7 +55,7 @@ fn over_without_summary(entry: &RunEntry) -> bool {
 }
 
 /// Writes the summary that a killed run did not; that it cannot be written hides nothing.
-fn write_missing(terminal: &Terminal, archive: &Archive<'_>, entry: &RunEntry) -> Option<std::path::PathBuf> {
+fn write_missing(terminal: &Terminal, archive: &Archive<'_>, entry: &RunEntry) -> Option<PathBuf> {
     match archive.rebuild_missing(write) {
         Ok(written) => {
             let ours = written.into_iter().find(|(run, _)| run.run_id == entry.run_id);
@@ -132,11 +132,14 @@ fn streams(terminal: &Terminal, summary: &Summary) -> String {
 
 /// What the run left on disk and is still there.
 fn artifacts(entry: &RunEntry, summary: &Summary) -> String {
-    let named = summary.artifacts.iter().map(|(kind, path)| (kind.as_str(), Path::new(path).to_path_buf()));
-    let found = [("events", &entry.log_path), ("summary", &entry.summary_path)];
-    let found = found.into_iter().filter_map(|(kind, path)| Some((kind, path.clone()?)));
-    let mut all: std::collections::BTreeMap<&str, std::path::PathBuf> = named.collect();
-    all.extend(found);
+    let named = summary.artifacts.iter().map(|(kind, path)| (kind.as_str(), PathBuf::from(path)));
+    let mut all: Vec<(&str, PathBuf)> = named.collect();
+    // What was moved or restored lies elsewhere than the run says.
+    for (kind, path) in [("log", &entry.log_path), ("summary", &entry.summary_path)] {
+        if let Some(path) = path.as_ref().filter(|path| !all.iter().any(|(_, known)| known == *path)) {
+            all.push((kind, path.clone()));
+        }
+    }
     let there: Vec<String> = all
         .into_iter()
         .filter(|(_, path)| path.exists())

@@ -71,7 +71,7 @@ fn showing_a_killed_run_writes_its_missing_summary() {
     })
     .unwrap();
     let text = show::render(&plain(), &entry, &summary);
-    for part in ["crashed", "orders", "incremental, merge", "run run-killed", "artifacts:", "events   "] {
+    for part in ["crashed", "orders", "incremental, merge", "run run-killed", "artifacts:", "log      "] {
         assert!(text.contains(part), "{part}: {text}");
     }
 }

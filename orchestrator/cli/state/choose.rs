@@ -4,13 +4,18 @@ use dialoguer::MultiSelect;
 use waybill_protocol::{Error, Kind, Result};
 
 use super::instruct::Instruction;
-use crate::cli::terminal::Terminal;
+use crate::run::Stop;
 use crate::store::config::Connection;
 
-/// Asks which streams are meant; `None` where the person wants none. Without somebody to ask, the
-/// error names the flags.
+/// What is said where there is nobody to ask: the missing flags.
+pub(super) fn unasked(connection: &Connection, instruction: Instruction) -> Error {
+    let (name, word) = (&connection.name, instruction.word());
+    Error::config(format!("which streams of {name} are meant?"))
+        .hint(format!("name them: waybill state {word} {name} --stream STREAM, or say --all"))
+}
+
+/// Asks which streams are meant; `None` where the person wants none.
 pub(super) fn choose(
-    terminal: &Terminal,
     connection: &Connection,
     streams: &[String],
     instruction: Instruction,
@@ -21,18 +26,16 @@ pub(super) fn choose(
         return Err(Error::config(format!("{name} has no streams"))
             .hint("select some in config.json; `waybill connection discover` shows what there is"));
     }
-    if !terminal.interactive() {
-        return Err(Error::config(format!("which streams of {name} are meant?"))
-            .hint(format!("name them: waybill state {word} {name} --stream STREAM, or say --all")));
-    }
+    // Caught, so that Ctrl-C ends the question and not the program with its cursor hidden.
+    Stop::new().listen().map_err(|e| Error::internal(format!("signals cannot be caught: {e}")).cause(e))?;
     let asked = MultiSelect::new()
         .with_prompt(format!("{word} which streams of {name}? (space marks, enter goes on, escape leaves)"))
         .items(streams)
         .report(false)
         .interact_opt()
-        .map_err(|e| {
-            Error::new(Kind::Cancelled, format!("nothing was chosen: {e}"))
-                .hint(format!("name the streams: waybill state {word} {name} --stream STREAM"))
+        .map_err(|_| {
+            let _ = console::Term::stderr().show_cursor();
+            Error::new(Kind::Cancelled, "nothing was chosen, and nothing was changed")
         })?;
     let chosen = asked.unwrap_or_default();
     let chosen: Vec<String> = chosen.into_iter().filter_map(|index| streams.get(index).cloned()).collect();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::Utc;
 use clap::Args;
 use serde_json::{Value, json};
-use waybill_protocol::{Error, Result, SyncMode, WriteMode};
+use waybill_protocol::{Error, Kind, Result, SyncMode};
 
 use super::choose;
 use super::view::value_text;
@@ -17,6 +17,9 @@ use crate::store::lock::{Holder, RunLock};
 use crate::store::nearest::did_you_mean;
 use crate::store::project::Project;
 use crate::store::state::{StateEntry, merge_state, put_instruction};
+
+/// Exit code where a flag is missing and nobody can be asked.
+const USAGE: u8 = 2;
 
 /// Which streams an instruction is for.
 #[derive(Debug, Args)]
@@ -65,6 +68,8 @@ impl Instruction {
                     Some(StateEntry::Set { cursor, .. }) => Some(cursor.clone()),
                     Some(StateEntry::Reset { .. }) | None => None,
                 };
+                // How many files were loaded says nothing about which ones.
+                let cursor = cursor.filter(|cursor| !cursor.is_object());
                 let otherwise = match &cursor {
                     Some(cursor) => format!("from {}", value_text(cursor)),
                     None => "with a first load".to_owned(),
@@ -98,7 +103,11 @@ pub(super) fn instruct(
     let streams = match (args.all, args.stream.is_empty()) {
         (true, _) => candidates(connection),
         (false, false) => named(connection, &args.stream)?,
-        (false, true) => match choose::choose(terminal, connection, &candidates(connection), instruction)? {
+        (false, true) if !terminal.interactive() => {
+            terminal.error(&choose::unasked(connection, instruction));
+            return Ok(USAGE);
+        }
+        (false, true) => match choose::choose(connection, &candidates(connection), instruction)? {
             Some(chosen) => chosen,
             None => {
                 terminal.note("nothing was changed");
@@ -174,7 +183,12 @@ pub(super) fn write(
         since: Utc::now(),
         connection: name.to_owned(),
     };
-    let _lock = RunLock::acquire(project, id, &holder, None)?;
+    let _lock = RunLock::acquire(project, id, &holder, None).map_err(|error| match error.kind() {
+        Kind::Locked => Error::new(Kind::Locked, error.message()).hint(format!(
+            "wait until it has ended (waybill runs events {name} --follow), then say it again"
+        )),
+        _ => error,
+    })?;
     // A run may have ended, and moved the state, until the lock was ours.
     let config = load(project)?;
     let connection = config.connection(name)?;
@@ -204,13 +218,8 @@ pub(super) fn write(
 fn pointless(connection: &Connection, stream: &str, instruction: Instruction) -> Option<String> {
     let own = connection.streams.iter().find(|s| s.name == stream);
     let selection = own.or_else(|| connection.streams.iter().find(|s| fits(&s.name, stream)))?;
-    let whole = selection.mode == SyncMode::FullRefresh
-        && matches!(selection.write, None | Some(WriteMode::Overwrite))
-        && !connection.state.contains_key(stream);
-    whole.then(|| match instruction {
-        Instruction::Reset => "every run loads it whole anyway (full_refresh, overwrite)".to_owned(),
-        Instruction::Accept => {
-            "it keeps no state: every run loads it whole (full_refresh, overwrite)".to_owned()
-        }
+    (selection.mode == SyncMode::FullRefresh).then(|| match instruction {
+        Instruction::Reset => "its mode is full_refresh: every run loads it whole anyway".to_owned(),
+        Instruction::Accept => "its mode is full_refresh: no run looks at its state".to_owned(),
     })
 }

@@ -44,7 +44,8 @@ pub(super) async fn show(terminal: &Terminal, project: &Project, args: ShowArgs)
                 "streams": views,
             }))?;
         } else if views.is_empty() {
-            terminal.out("no streams: nothing is selected, and nothing was loaded")?;
+            let loaded = if rows.is_ok() { ", and nothing was loaded" } else { "" };
+            terminal.out(&format!("no streams: nothing is selected{loaded}"))?;
         } else {
             let texts: Vec<String> = views.iter().map(|view| view.render(terminal)).collect();
             terminal.out(&texts.join("\n\n"))?;
@@ -95,9 +96,11 @@ pub(super) fn views(
     }
     let is_wanted = |name: &&str| wanted.is_empty() || wanted.iter().any(|glob| fits(glob, name));
     let view = |name: &str| {
-        let selected = connection.streams.iter().any(|s| s.enabled && fits(&s.name, name));
+        let enabled = || connection.streams.iter().filter(|s| s.enabled);
+        let own = enabled().find(|s| s.name == name);
+        let selection = own.or_else(|| enabled().find(|s| s.query.is_none() && fits(&s.name, name)));
         let row = rows.and_then(|rows| rows.get(name));
-        View::of(name, selected, connection.state.get(name), row, rows.is_some())
+        View::of(name, selection, connection.state.get(name), row, rows.is_some())
     };
     Ok(names.into_iter().filter(is_wanted).map(view).collect())
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use waybill_protocol::{Commit, CursorValue, StateRow, StreamState, TableRef};
 
-use super::instruct::{Instruction, candidates, write};
+use super::instruct::{InstructArgs, Instruction, candidates, instruct, write};
 use super::show;
 use super::view::Standing;
 use crate::cli::args::{ColorChoice, LookFlags};
@@ -47,13 +47,13 @@ fn names(list: &[&str]) -> Vec<String> {
 #[test]
 fn instructions_take_the_place_of_positions_with_one_backup() {
     let entry = StateEntry::written(Some(json!(7)), None).to_value();
-    let home = home(&json!({"orders": entry, "ref_a": entry}));
+    let home = home(&json!({"orders": entry, "ref_a": {}}));
     let config = load(&home.project).unwrap();
     let all = candidates(config.connection("shop").unwrap());
     assert_eq!(all, ["orders", "items", "lists", "ref_a"]);
     let done = write(&home.project, "shop", &all, Instruction::Reset).unwrap();
     let written: Vec<bool> = done.iter().map(|done| done.written).collect();
-    assert_eq!(written, [true, true, false, true], "{done:?}");
+    assert_eq!(written, [true, true, false, false], "{done:?}");
     assert_eq!(home.backups().len(), 1);
     let after = state(&home);
     assert!(after["orders"]["reset"].is_string() && after["items"]["reset"].is_string());
@@ -92,7 +92,8 @@ async fn loaded(home: &Home) {
         rows: 41_200,
         table: TableRef { namespace: None, name: stream.into() },
     };
-    let states = vec![row("orders", 9, None), row("items", 5, Some("n1")), row("ref_a", 1, None)];
+    let states =
+        vec![row("orders", 9, None), row("items", 5, Some("n1")), row("ref_a", 1, None), row("old", 1, None)];
     destination.write_states(&Commit { id: "c0ffee00-1".into(), states, ..Commit::default() }).await.unwrap();
     destination.close().await;
 }
@@ -102,6 +103,7 @@ async fn config_and_destination_stand_side_by_side() {
     let mut edited = StateEntry::written(Some(json!(9)), None).to_value();
     edited["cursor"] = json!(3);
     let home = home(&json!({"orders": edited, "items": {"reset": "n1"}}));
+    // A row with a full refresh: nobody looks at it.
     loaded(&home).await;
     let config = Arc::new(load(&home.project).unwrap());
     let connection = config.connection("shop").unwrap();
@@ -112,13 +114,26 @@ async fn config_and_destination_stand_side_by_side() {
     assert_eq!(standing["orders"], Standing::Edited);
     assert_eq!(standing["items"], Standing::InstructionDone);
     assert_eq!(standing["lists"], Standing::Nothing);
-    assert_eq!(standing["ref_a"], Standing::OnlyDestination);
+    assert_eq!((standing["ref_a"], standing["old"]), (Standing::Whole, Standing::OnlyDestination));
     let orders = views.iter().find(|view| view.stream == "orders").unwrap().render(&plain());
     assert_eq!(
         orders,
-        "orders\n  config       3  (edited by hand)\n  destination  9  (41 200 rows in orders)\n               by run ffff0000, commit c0ffee00\n  the cursor was edited in the config; the next run starts from there"
+        "orders\n  config       3  (edited by hand)\n  destination  9  (41 200 rows in orders)\n               by run ffff0000, commit ffee00-1\n  the cursor was edited in the config; the next run starts from there"
     );
     let error = show::views(connection, Some(&rows), &names(&["ordres"])).err().unwrap();
     assert!(error.message().contains("did you mean \"orders\""), "{error}");
     assert_eq!(show::views(connection, None, &names(&["o*"])).unwrap()[0].standing, Standing::Unknown);
+}
+
+#[tokio::test]
+async fn without_anybody_to_ask_a_missing_flag_is_wrong_usage() {
+    let home = home(&json!({}));
+    let before = home.config();
+    let terminal = Terminal::new(&LookFlags { no_input: true, ..LookFlags::default() });
+    let args = InstructArgs { name: "shop".into(), stream: vec![], all: false };
+    assert_eq!(instruct(&terminal, &home.project, &args, Instruction::Reset).unwrap(), 2);
+    assert_eq!(home.config(), before);
+    let args = InstructArgs { name: "shop".into(), stream: names(&["ordres"]), all: false };
+    let error = instruct(&terminal, &home.project, &args, Instruction::Reset).unwrap_err();
+    assert!(error.message().contains("did you mean \"orders\""), "{error}");
 }

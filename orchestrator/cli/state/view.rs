@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use waybill_protocol::{StateRow, StreamState};
+use waybill_protocol::{StateRow, StreamSelection, StreamState, SyncMode};
 
 use crate::cli::runs::look::short_id;
 use crate::cli::terminal::Terminal;
@@ -49,6 +49,8 @@ pub(super) enum Standing {
     InstructionWaits,
     /// A run has carried out the instruction.
     InstructionDone,
+    /// Every run reads the stream whole, whatever its state.
+    Whole,
     /// The destination could not be asked.
     Unknown,
 }
@@ -57,16 +59,21 @@ impl View {
     /// `row` is `None` where the destination has none; `asked` tells whether it was asked at all.
     pub(super) fn of(
         stream: &str,
-        selected: bool,
+        selection: Option<&StreamSelection>,
         entry: Option<&StateEntry>,
         row: Option<&StateRow>,
         asked: bool,
     ) -> View {
+        let whole = selection.is_some_and(|selection| selection.mode == SyncMode::FullRefresh);
         View {
             stream: stream.to_owned(),
-            selected,
+            selected: selection.is_some(),
             config: entry.map(StateEntry::to_value),
-            standing: if asked { standing(entry, row) } else { Standing::Unknown },
+            standing: match (asked, whole && row.is_some()) {
+                (false, _) => Standing::Unknown,
+                (true, true) => Standing::Whole,
+                (true, false) => standing(entry, row),
+            },
             destination: row.map(|row| json!(row)),
             entry: entry.cloned(),
             row: row.cloned(),
@@ -81,9 +88,9 @@ impl View {
             out.push_str(&format!("\n  config       {}", entry_text(entry)));
         }
         if let Some(row) = &self.row {
-            out.push_str(&format!("\n  destination  {}", row_text(row)));
-            let commit = row.commit_id.get(..8).unwrap_or(&row.commit_id);
-            out.push_str(&format!("\n               by run {}, commit {commit}", short_id(&row.run_id)));
+            out.push_str(&format!("\n  destination  {}", row_text(row, self.standing)));
+            let (run, commit) = (short_id(&row.run_id), short_id(&row.commit_id));
+            out.push_str(&format!("\n               by run {run}, commit {commit}"));
         }
         out.push_str(&format!("\n  {}", self.words()));
         out
@@ -106,6 +113,7 @@ impl View {
                 _ => "the next run goes on from what is there",
             },
             Standing::InstructionDone => "a run has carried out the instruction",
+            Standing::Whole => "every run reads it whole (full_refresh)",
             Standing::Unknown => "the destination could not be asked",
         }
     }
@@ -158,8 +166,11 @@ fn entry_text(entry: &StateEntry) -> String {
     }
 }
 
-fn row_text(row: &StateRow) -> String {
+fn row_text(row: &StateRow, standing: Standing) -> String {
     let rows = counted(row.rows, "row");
+    if standing == Standing::Whole {
+        return format!("{rows} in {}", row.table);
+    }
     let Ok(state) = StreamState::from_value(&row.value) else {
         return format!("unreadable state, {rows} in {}", row.table);
     };

@@ -1,0 +1,109 @@
+//! What the test of a connection found, and how people see it.
+
+use serde::Serialize;
+use waybill_protocol::{Check, ErrorRecord};
+
+use crate::cli::terminal::Terminal;
+use crate::summary::units::duration;
+
+/// What a test found.
+#[derive(Debug, Serialize)]
+pub(super) struct Tested {
+    pub(super) connection: String,
+    pub(super) passed: bool,
+    pub(super) ms: u64,
+    #[serde(skip)]
+    pub(super) way: String,
+    /// Why nothing could be tried: the settings are wrong or incomplete.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) error: Option<ErrorRecord>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) source: Option<Side>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) destination: Option<Side>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) warnings: Vec<String>,
+}
+
+/// One side of a connection.
+#[derive(Debug, Serialize)]
+pub(super) struct Side {
+    pub(super) system: String,
+    pub(super) checks: Vec<Check>,
+}
+
+impl Side {
+    /// The first check that failed.
+    pub(super) fn failed(&self) -> Option<&Check> {
+        self.checks.iter().find(|check| !check.ok())
+    }
+}
+
+/// The whole of one test.
+pub(super) fn whole(terminal: &Terminal, tested: &Tested) -> String {
+    let mut out = format!("{}  {}", terminal.paint("1", &tested.connection), tested.way);
+    if let Some(error) = &tested.error {
+        out.push_str(&format!("\n{} {}", terminal.paint("31", "✗"), error.message));
+        out.push_str(&further(error, "  "));
+    }
+    for (role, side) in [("source", &tested.source), ("destination", &tested.destination)] {
+        let Some(side) = side else { continue };
+        out.push_str(&format!("\n\n{role} {}", side.system));
+        let wide = side.checks.iter().map(|check| check.check.chars().count()).max().unwrap_or(0);
+        for check in &side.checks {
+            out.push_str(&finding(terminal, check, wide));
+        }
+    }
+    for warning in &tested.warnings {
+        out.push_str(&format!("\n\n{} {warning}", terminal.paint("33", "warning:")));
+    }
+    let verdict = if tested.passed { terminal.paint("32", "passed") } else { terminal.paint("31", "failed") };
+    out.push_str(&format!("\n\n{verdict} in {}", duration(tested.ms)));
+    out
+}
+
+fn finding(terminal: &Terminal, check: &Check, wide: usize) -> String {
+    let pad = " ".repeat(wide.saturating_sub(check.check.chars().count()));
+    let mark = match (check.ok(), &check.warning) {
+        (true, None) => terminal.paint("32", "✓"),
+        (true, Some(_)) => terminal.paint("33", "!"),
+        (false, _) => terminal.paint("31", "✗"),
+    };
+    let mut out = format!("\n  {mark} {}", check.check);
+    if !check.detail.is_empty() {
+        out.push_str(&format!("{pad}  {}", check.detail));
+    }
+    if let Some(warning) = &check.warning {
+        out.push_str(&format!("\n      {warning}"));
+    }
+    if let Some(error) = &check.error {
+        out.push_str(&further(error, "      "));
+    }
+    out
+}
+
+/// Causes that say more, and the hint.
+fn further(error: &ErrorRecord, indent: &str) -> String {
+    let causes = error.cause.iter().filter(|cause| !error.message.contains(cause.as_str()));
+    let causes = causes.map(|cause| format!("\n{indent}because: {cause}"));
+    causes.chain(error.hint.iter().map(|hint| format!("\n{indent}hint: {hint}"))).collect()
+}
+
+/// One test of several, in a line; what failed and what to do below it.
+pub(super) fn line(terminal: &Terminal, tested: &Tested, wide: usize) -> String {
+    let mark = if tested.passed { terminal.paint("32", "✓") } else { terminal.paint("31", "✗") };
+    let pad = " ".repeat(wide.saturating_sub(tested.connection.chars().count()));
+    let mut out = format!("{mark} {}{pad}  {}  {}", tested.connection, tested.way, duration(tested.ms));
+    if let Some(error) = &tested.error {
+        out.push_str(&format!("\n    {}{}", error.message, further(error, "    ")));
+    }
+    for (role, side) in [("source", &tested.source), ("destination", &tested.destination)] {
+        for check in side.iter().flat_map(|side| &side.checks) {
+            if let Some(error) = &check.error {
+                let what = &check.check;
+                out.push_str(&format!("\n    {role}, {what}: {}{}", check.detail, further(error, "    ")));
+            }
+        }
+    }
+    out
+}

@@ -130,15 +130,17 @@ fn two_clones_of_a_project_do_not_double_rows() {
     assert_eq!(target.sql("SELECT count(*), count(DISTINCT id) FROM ev"), "3000|3000");
 }
 
-/// A table whose read takes long enough to be stopped in.
+/// A table whose read takes long enough to be stopped in; each row is worth a packet.
 fn slow(database: &Database) -> Project {
-    database.sql("CREATE VIEW slow AS SELECT n, pg_sleep(0.2)::text FROM generate_series(1, 10000) n");
+    database.sql(
+        "CREATE VIEW slow AS SELECT n, repeat('x', 10000) AS f, pg_sleep(0.2)::text FROM generate_series(1, 10000) n",
+    );
     postgres::source(database, json!([{"name": "public.slow"}]))
 }
 
 fn queries(database: &Database) -> String {
     let sql = format!(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = '{}' AND state = 'active' AND query LIKE '%slow%'",
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = '{}' AND wait_event = 'PgSleep'",
         database.name
     );
     database.server.psql("postgres", &sql)
@@ -172,7 +174,7 @@ fn a_server_that_dies_in_the_middle_is_exit_75_with_its_record_whole() {
     project.secrets(&format!("[sources.c]\npassword = \"{PASSWORD}\"\n"));
     project.edit(|config| config["connections"][0]["retries"] = json!(1));
     let running = project.start(&["run", "c"]);
-    let reading = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'dying' AND query LIKE '%slow%' AND state = 'active'";
+    let reading = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'dying' AND wait_event = 'PgSleep'";
     wait_until("the read", || server.psql("postgres", reading) != "0");
     drop(server);
     running.wait().exits(75);

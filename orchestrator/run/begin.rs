@@ -79,6 +79,7 @@ pub async fn begin(
         config = config::load(project)?;
     }
     let connection = config.connection(name)?.clone();
+    super::matching::known(&connection.streams, &options.streams)?;
     let run_id = options.run_id.clone().unwrap_or_else(|| Uuid::now_v7().to_string());
     let started = Utc::now();
     let artifacts = Artifacts::new(project, &connection.name, &run_id, started)?;
@@ -104,7 +105,10 @@ pub async fn begin(
     let events = Events::new(sink);
     let body = started_body(&config, &connection, id, options, &artifacts)?;
     events.info(body, format!("run of {} started", connection.name));
-    for finding in &config.findings {
+    let others = |path: &str| {
+        path.starts_with("connections[") && !path.starts_with(&format!("connections[{}]", connection.index))
+    };
+    for finding in config.findings.iter().filter(|finding| !others(&finding.path)) {
         let message = format!("config.json: {}: {}", finding.path, finding.message);
         events.emit(Level::Warn, Body::Runtime { detail: Value::Null }, message, None);
     }

@@ -200,7 +200,7 @@ impl StreamJob {
                 None,
             ),
             Ended::Failed(error) => (Level::Error, Outcome::Failed, error.message.clone(), Some(*error)),
-            Ended::Stopped => (Level::Warn, Outcome::Cancelled, "stopped".to_owned(), None),
+            Ended::Stopped => (Level::Info, Outcome::Cancelled, "stopped".to_owned(), None),
         };
         let ms = span.ms();
         span.finish(level, Body::StreamFinished { outcome, counts, ms, after }, message, error);

@@ -7,6 +7,19 @@ use crate::store::nearest::nearest;
 /// A selected stream with what discovery found, or why it cannot be loaded.
 pub type Match = (StreamSelection, Result<CatalogStream, Error>);
 
+/// Refuses names that no selection can mean, before anything is begun.
+pub fn known(selections: &[StreamSelection], only: &[String]) -> Result<(), Error> {
+    let names: Vec<&str> = selections.iter().filter(|s| s.enabled).map(|s| s.name.as_str()).collect();
+    let meant = |name: &str| {
+        selections.iter().any(|s| s.enabled && (s.name == name || (is_pattern(s) && fits(&s.name, name))))
+    };
+    match only.iter().find(|name| !meant(name)) {
+        None => Ok(()),
+        Some(unknown) => Err(Error::config(format!("no selected stream {unknown:?}"))
+            .hint(format!("selected streams are: {}", some_of(&names)))),
+    }
+}
+
 /// Pairs selections with streams. A name with `*` stands for every stream that matches and is not
 /// selected by its own entry. `only` limits the result to these names.
 pub fn matches(
@@ -44,12 +57,12 @@ pub fn matches(
         }
     }
     if !only.is_empty() {
-        if let Some(unknown) = only.iter().find(|name| !out.iter().any(|(s, _)| s.name == **name)) {
-            let names: Vec<&str> = out.iter().map(|(s, _)| s.name.as_str()).collect();
-            return Err(Error::config(format!("no selected stream {unknown:?}"))
-                .hint(format!("selected streams are: {}", some_of(&names))));
+        out.retain(|(selection, _)| only.contains(&selection.name) || is_pattern(selection));
+        if let Some(missing) = only.iter().find(|name| !out.iter().any(|(s, _)| s.name == **name)) {
+            let wanted = StreamSelection::named(missing.as_str());
+            let error = self::missing(&wanted, catalog);
+            out.push((wanted, Err(error)));
         }
-        out.retain(|(selection, _)| only.contains(&selection.name));
     }
     Ok(out)
 }
@@ -140,7 +153,8 @@ mod tests {
         assert!(error.get_hint().unwrap().contains("public.orders"));
         let twice = [StreamSelection::named("a"), StreamSelection::named("a")];
         assert_eq!(matches(&twice, &catalog(&["a"]), &[]).unwrap_err().kind(), Kind::Config);
-        let only = matches(&[StreamSelection::named("a")], &catalog(&["a"]), &["b".into()]).unwrap_err();
-        assert_eq!(only.kind(), Kind::Config);
+        let only = known(&[StreamSelection::named("a")], &["b".into()]).unwrap_err();
+        assert_eq!((only.kind(), only.get_hint()), (Kind::Config, Some("selected streams are: a")));
+        assert!(known(&[StreamSelection::named("public.*")], &["public.x".into()]).is_ok());
     }
 }

@@ -227,3 +227,49 @@ fn taken(delivery: Delivery, rows: &mut Rows, left: &mut usize) -> Option<Schema
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow_array::{ArrayRef, Int64Array};
+    use waybill_protocol::Logical;
+
+    /// Sends as a source would that knows nothing of limits.
+    async fn sent(messages: Vec<Message>, limit: usize) -> (Rows, usize, Option<SchemaRef>) {
+        let (outlet, mut deliveries) = Outlet::new(Budget::new(1 << 20), CancellationToken::new());
+        let schema = Arc::new(Schema::new(vec![Logical::Int64.field("id", true, "")]));
+        let (mut rows, mut left) = (Rows { schema, batches: vec![], rejects: vec![] }, limit);
+        let sending = async move {
+            for message in messages {
+                outlet.send(message).await.unwrap();
+            }
+        };
+        let taking = async {
+            let mut wider = None;
+            while let Some(delivery) = deliveries.recv().await {
+                wider = wider.or(taken(delivery, &mut rows, &mut left));
+            }
+            wider
+        };
+        let ((), wider) = tokio::join!(sending, taking);
+        (rows, left, wider)
+    }
+
+    fn schema(logical: Logical) -> SchemaRef {
+        Arc::new(Schema::new(vec![logical.field("id", true, "")]))
+    }
+
+    #[tokio::test]
+    async fn more_rows_than_wanted_are_cut_and_a_wider_schema_is_handed_back() {
+        let ids: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3]));
+        let batch = || RecordBatch::try_new(schema(Logical::Int64), vec![Arc::clone(&ids)]).unwrap();
+        let first = Message::Schema { stream: "s".into(), schema: schema(Logical::Int64) };
+        let rows = || Message::Batch { stream: "s".into(), payload: Payload::Arrow(batch()) };
+        let (kept, left, wider) = sent(vec![first, rows(), rows()], 4).await;
+        let counts: Vec<usize> = kept.batches.iter().map(RecordBatch::num_rows).collect();
+        assert_eq!((counts, left, wider), (vec![3, 1], 0, None));
+        let text = schema(Logical::Text);
+        let wider = Message::Schema { stream: "s".into(), schema: Arc::clone(&text) };
+        assert_eq!(sent(vec![rows(), wider], 4).await.2, Some(text));
+    }
+}

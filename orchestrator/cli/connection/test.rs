@@ -77,7 +77,7 @@ async fn all(
     let mut running = JoinSet::new();
     for name in names {
         let (project, config) = (project.clone(), Arc::clone(config));
-        let (cancel, seats) = (cancel.clone(), Arc::clone(&seats));
+        let (name, cancel, seats) = (name.clone(), cancel.clone(), Arc::clone(&seats));
         running.spawn(async move {
             let _seat = seats.acquire_owned().await;
             one(&project, &config, &name, &cancel).await
@@ -86,8 +86,7 @@ async fn all(
     let wide = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
     let mut done: Vec<Tested> = Vec::new();
     while let Some(finished) = running.join_next().await {
-        let tested = finished
-            .map_err(|e| Error::internal("the test of a connection broke off").cause(e))?;
+        let tested = finished.map_err(|e| Error::internal("the test of a connection broke off").cause(e))?;
         if !terminal.json_wanted() {
             let text =
                 if names.len() == 1 { whole(terminal, &tested) } else { line(terminal, &tested, wide) };

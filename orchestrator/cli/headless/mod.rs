@@ -18,6 +18,7 @@ use super::terminal::Terminal;
 use crate::events::Reporter;
 use crate::run::{Answer, Options};
 use crate::store::project::Project;
+use crate::summary::units::counted;
 use request::Request;
 use response::Response;
 use states::States;
@@ -139,7 +140,8 @@ fn attempt(
     })?;
     let missed = behind.map_or(0, |behind| behind.finish(LAST_EVENTS));
     if missed > 0 {
-        terminal.warn(&format!("{missed} events were not taken by their reader; the log has them all"));
+        let events = counted(missed, "event");
+        terminal.warn(&format!("the reader of the events did not take {events}; the log has them all"));
     }
     conclude(&project, answer, &states)
 }

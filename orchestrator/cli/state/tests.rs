@@ -63,6 +63,12 @@ fn instructions_take_the_place_of_positions_with_one_backup() {
     let done = write(&home.project, "shop", &names(&["orders"]), Instruction::Accept).unwrap();
     assert!(done[0].words.contains("from 7 where it holds nothing"), "{done:?}");
     assert_eq!(state(&home)["orders"]["cursor"], 7);
+    // How many files were loaded is no place to go on from.
+    let files = StateEntry::written(Some(json!({"files": 1, "rows": 7})), None).to_value();
+    let home = self::home(&json!({"orders": files}));
+    let done = write(&home.project, "shop", &names(&["orders"]), Instruction::Accept).unwrap();
+    assert!(done[0].words.contains("with a first load where it holds nothing"), "{done:?}");
+    assert!(state(&home)["orders"].get("cursor").is_none());
 }
 
 #[test]

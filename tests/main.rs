@@ -4,6 +4,7 @@
 //! through the fixture has its record checked too: each log, and each summary against its log.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod bad_input;
 mod conformance;
 mod files_to_sqlite;
 mod fixture;

@@ -130,10 +130,11 @@ fn two_clones_of_a_project_do_not_double_rows() {
     assert_eq!(target.sql("SELECT count(*), count(DISTINCT id) FROM ev"), "3000|3000");
 }
 
-/// A table whose read takes long enough to be stopped in; each row is worth a packet.
+/// A view whose first rows arrive, and whose next one does not.
 fn slow(database: &Database) -> Project {
     database.sql(
-        "CREATE VIEW slow AS SELECT n, repeat('x', 10000) AS f, pg_sleep(0.2)::text FROM generate_series(1, 10000) n",
+        "CREATE VIEW slow AS SELECT n, repeat('x', 10000) AS f, CASE WHEN n > 3 THEN pg_sleep(600)::text END AS w
+         FROM generate_series(1, 5) n",
     );
     postgres::source(database, json!([{"name": "public.slow"}]))
 }

@@ -57,7 +57,7 @@ pub fn matches(
         }
     }
     if !only.is_empty() {
-        out.retain(|(selection, _)| only.contains(&selection.name) || is_pattern(selection));
+        out.retain(|(selection, _)| only.contains(&selection.name));
         if let Some(missing) = only.iter().find(|name| !out.iter().any(|(s, _)| s.name == **name)) {
             let wanted = StreamSelection::named(missing.as_str());
             let error = self::missing(&wanted, catalog);

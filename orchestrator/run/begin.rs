@@ -109,8 +109,7 @@ pub async fn begin(
         path.starts_with("connections[") && !path.starts_with(&format!("connections[{}]", connection.index))
     };
     for finding in config.findings.iter().filter(|finding| !others(&finding.path)) {
-        let message = format!("config.json: {}: {}", finding.path, finding.message);
-        events.emit(Level::Warn, Body::Runtime { detail: Value::Null }, message, None);
+        events.emit(Level::Warn, Body::Runtime { detail: Value::Null }, finding.message.clone(), None);
     }
     Ok(Begun::Open(Box::new(Open {
         run_id,

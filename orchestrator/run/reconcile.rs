@@ -163,12 +163,13 @@ fn instruction(known: &Known<'_>, entry: &StateEntry, based_on: Option<String>) 
                 let words = format!("accepted: continues from {}", plain(&state.shown()));
                 decided(Start::Continue(Box::new(state)), words, true)
             }
-            (None, Some(cursor)) => {
+            // A number of files is no place to go on from.
+            (None, Some(cursor)) if known.cursor.is_some() => {
                 let state = state_at(known, cursor)?;
                 let words = format!("accepted: continues from {} of the config", plain(cursor));
                 decided(Start::Continue(Box::new(state)), words, true)
             }
-            (None, None) => decided(Start::First, "accepted: first load, reads everything".into(), false),
+            (None, _) => decided(Start::First, "accepted: first load, reads everything".into(), false),
         },
         StateEntry::Position { .. } => Err(Error::internal("a position is no instruction")),
     }

@@ -136,6 +136,9 @@ fn cursors(relation: &Relation) -> Vec<CursorCandidate> {
             (3, "a time that is named like one of creation: finds new rows, not changed ones")
         } else if whole && alone {
             (4, "a primary key of whole numbers: good if it only grows")
+        } else if indexed && column.pg_type().logical().ordered() && !worded(column.pg_type().logical()) {
+            // Known to be indexed, so that a cursor chosen by hand is read in order too.
+            (5, "has an index: good if it only grows")
         } else {
             continue;
         };
@@ -144,6 +147,11 @@ fn cursors(relation: &Relation) -> Vec<CursorCandidate> {
     }
     ranked.sort_by_key(|(rank, candidate)| (*rank, !candidate.indexed));
     ranked.into_iter().map(|(_, candidate)| candidate).collect()
+}
+
+/// Texts and UUIDs seldom grow, and are not worth proposing.
+fn worded(logical: Logical) -> bool {
+    matches!(logical, Logical::Text | Logical::Uuid)
 }
 
 fn is_change(name: &str) -> bool {

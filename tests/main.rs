@@ -6,9 +6,11 @@
 
 mod bad_input;
 mod conformance;
+mod faces;
 mod files_to_sqlite;
 mod fixture;
 mod headless;
+mod killed;
 mod postgres;
 mod record;
 mod retries;

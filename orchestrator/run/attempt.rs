@@ -8,8 +8,8 @@ use arrow_array::{Array, BooleanArray, RecordBatch};
 use arrow_schema::SchemaRef;
 use tokio_util::sync::CancellationToken;
 use waybill_protocol::{
-    Body, Commit, Delivery, Error, Kind, Level, Message, Origin, Outlet, Patch, Payload, Progress, Reject,
-    Result, Slice, Writer, identities, identity,
+    Body, Commit, Delivery, Error, Kind, Level, Message, Origin, Outlet, Patch, Payload, Progress, Receipt,
+    Reject, Result, Slice, Writer, identities, identity,
 };
 
 use super::commit::{self, Segment};
@@ -18,7 +18,7 @@ use super::cursor_column::CursorColumn;
 use super::evolve;
 use super::job::{Held, StreamJob};
 use super::machine::{Machine, Step};
-use super::window::{Pending, window_flags};
+use super::window::{Pending, Window, too_many, window_flags};
 use super::{Run, staged};
 use crate::summary::units::counted;
 
@@ -259,13 +259,21 @@ impl Attempt<'_> {
 
     async fn commit(&mut self, patch: &Patch) -> Result<()> {
         let started = Instant::now();
+        // Commits of one stream take turns: two slices never overwrite each other's part.
+        let turns: Vec<Arc<tokio::sync::Mutex<()>>> =
+            self.jobs.values().map(|job| Arc::clone(&job.turn)).collect();
+        let mut held = Vec::with_capacity(turns.len());
+        for turn in turns {
+            held.push(turn.lock_owned().await);
+        }
         let (commit, next) = self.prepare_commit(patch)?;
         let committed = self.writer.commit(&commit);
         let receipt = match or_at_once(self.run, committed).await {
             Ok(receipt) => Some(receipt),
-            Err(error) => settle(self.run, &commit, at_destination(error)).await?,
+            Err(error) => or_at_once(self.run, settle(self.run, &commit, at_destination(error))).await?,
         };
         if let Some(receipt) = &receipt {
+            self.compare(receipt)?;
             self.run.say_coerced(&receipt.coerced);
         }
         self.apply(&commit, next, started);
@@ -293,20 +301,36 @@ impl Attempt<'_> {
                 (live.held.clone(), !staged(&live.load))
             };
             if !job.moves_state {
-                let held = Held { rows: before.rows + rows, ..before };
-                if direct && held.state.is_some() {
-                    commit.states.push(commit::state_row(job, &held, &self.run.run_id, &commit.id));
-                }
-                next.insert(name.clone(), held);
+                next.insert(name.clone(), Held { rows: before.rows + rows, ..before });
                 continue;
             }
             let patched = commit::patched(job, &before, patch, self.pending.get(name), rows)?;
+            if patched.held.window.as_ref().is_some_and(Window::too_large) {
+                return Err(too_many().stream(name));
+            }
             if direct {
                 commit::add(&mut commit, job, &patched, &self.run.run_id);
             }
             next.insert(name.clone(), patched.held);
         }
         Ok((commit, next))
+    }
+
+    /// A row counts as loaded only under a receipt: one that says another number is a fault.
+    fn compare(&self, receipt: &Receipt) -> Result<()> {
+        for (name, job) in &self.jobs {
+            let live = job.live();
+            if staged(&live.load) || live.load.upsert {
+                continue;
+            }
+            let sent = self.segments.get(name).map_or(0, |segment| segment.rows);
+            if let Some(rows) = receipt.rows.get(name).filter(|rows| **rows != sent) {
+                return Err(at_destination(Error::internal(format!(
+                    "the destination committed {rows} of {sent} rows of stream {name}"
+                ))));
+            }
+        }
+        Ok(())
     }
 
     fn apply(&mut self, commit: &Commit, mut next: BTreeMap<String, Held>, started: Instant) {
@@ -357,7 +381,7 @@ impl Attempt<'_> {
 }
 
 /// The answer of a commit was lost: what the destination holds decides.
-async fn settle(run: &Run, commit: &Commit, error: Error) -> Result<Option<waybill_protocol::Receipt>> {
+async fn settle(run: &Run, commit: &Commit, error: Error) -> Result<Option<Receipt>> {
     let Some(state) = commit.states.first().filter(|_| error.retryable()) else {
         return Err(error);
     };

@@ -78,7 +78,7 @@ pub async fn begin(
     if config.connection(name)?.id.is_none() {
         config = config::load(project)?;
     }
-    let connection = config.connection(name)?.clone();
+    let mut connection = config.connection(name)?.clone();
     super::matching::known(&connection.streams, &options.streams)?;
     let run_id = options.run_id.clone().unwrap_or_else(|| Uuid::now_v7().to_string());
     let started = Utc::now();
@@ -95,6 +95,11 @@ pub async fn begin(
         connection: connection.name.clone(),
     };
     let lock = take_lock(project, id, holder, options, stop).await?;
+    if options.wait_lock.is_some() {
+        // The run that was waited for has merged its state.
+        config = config::load(project)?;
+        connection = config.connection(name)?.clone();
+    }
     artifacts.prepare()?;
     settle_crashed(project);
     let budget = Budget::new(RUN_BUDGET_BYTES);

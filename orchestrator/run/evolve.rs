@@ -33,6 +33,15 @@ pub fn fit(run: &Run, job: &StreamJob, sent: &SchemaRef) -> Result<Fit> {
     let extra: Vec<&Arc<Field>> =
         sent.fields().iter().filter(|f| f.name() != IN_WINDOW_COLUMN && !asked(f.name())).collect();
     let misfit = match Conform::new(sent, &name_of, &load.schema)? {
+        Ok(_) if !extra.is_empty() && job.selection.schema_policy == SchemaPolicy::Freeze => {
+            let names: Vec<&str> = extra.iter().map(|f| f.name().as_str()).collect();
+            return Err(Error::new(
+                Kind::Schema,
+                format!("columns came although they are frozen: {}", names.join(", ")),
+            )
+            .stream(&job.name)
+            .hint("set schema_policy: evolve (or ignore)"));
+        }
         Ok(conform) if extra.is_empty() || !job.evolves() => return Ok(Fit::Takes(conform)),
         Ok(_) => None,
         Err(column) => Some(column),
@@ -90,7 +99,14 @@ fn widen(run: &Run, job: &StreamJob, sent: &Schema, extra: &[&Arc<Field>]) -> Re
         reads.push(logical.field(field.name(), true, &native_of(field)));
         loads.push(logical.field(&name, true, &native_of(field)));
     }
-    live.read = Arc::new(StreamRead { schema: Arc::new(Schema::new(reads)), ..(*live.read).clone() });
+    let read_schema = Schema::new(reads);
+    if let (Some(window), Some((cursor, _)), false) =
+        (&live.held.window, &job.cursor, super::staged(&live.load))
+    {
+        let window = window.relabelled(&job.key, cursor, &read_schema).map_err(|e| e.stream(&job.name))?;
+        live.held.window = Some(window);
+    }
+    live.read = Arc::new(StreamRead { schema: Arc::new(read_schema), ..(*live.read).clone() });
     live.load.schema = Arc::new(Schema::new(loads));
     live.load.record = record;
     let schema = Arc::clone(&live.load.schema);

@@ -88,6 +88,9 @@ async fn attempts(run: &Arc<Run>, group: Group, jobs: &[Arc<StreamJob>]) -> Resu
                     .hint("declare the types of the columns"));
                 }
                 slices = replan(run, jobs).await?;
+                if slices.is_empty() {
+                    return Ok(Done::Whole);
+                }
                 continue;
             }
             Ok(done) => return Ok(done),
@@ -141,9 +144,6 @@ async fn again(run: &Run, jobs: &[Arc<StreamJob>]) -> Result<Vec<Slice>> {
         let direct = !staged(&job.live().load);
         if direct {
             plan::refresh(run, job).await?;
-            let mut live = job.live();
-            // A full read becomes visible in one commit: after it there is nothing left to read.
-            live.whole |= live.committed && live.read.reading == Reading::Full;
         }
     }
     replan(run, jobs).await
@@ -151,6 +151,11 @@ async fn again(run: &Run, jobs: &[Arc<StreamJob>]) -> Result<Vec<Slice>> {
 
 async fn replan(run: &Run, jobs: &[Arc<StreamJob>]) -> Result<Vec<Slice>> {
     let mut progress = Progress::default();
+    for job in jobs {
+        let mut live = job.live();
+        // A full read becomes visible in one commit: after it there is nothing left to read.
+        live.whole |= live.committed && live.read.reading == Reading::Full;
+    }
     let jobs: Vec<&Arc<StreamJob>> = jobs.iter().filter(|job| !job.live().whole).collect();
     if jobs.is_empty() {
         return Ok(Vec::new());

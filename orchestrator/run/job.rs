@@ -39,6 +39,8 @@ pub struct StreamJob {
     pub expected: (Option<u64>, Option<u64>),
     /// Where its events go.
     pub events: Events,
+    /// Held by the slice that commits.
+    pub turn: Arc<tokio::sync::Mutex<()>>,
     live: Mutex<Live>,
     counts: Mutex<Counts>,
     span: Mutex<Option<Span>>,
@@ -121,6 +123,7 @@ impl StreamJob {
             rows_before,
             expected,
             events,
+            turn: Arc::default(),
             live: Mutex::new(live),
             counts: Mutex::default(),
             span: Mutex::default(),

@@ -104,6 +104,8 @@ struct Run {
     run_id: String,
     connection_id: String,
     connection: String,
+    /// Names and patterns of every enabled selection of the connection.
+    selected: Vec<String>,
     /// The config's entries, by stream.
     state: BTreeMap<String, StateEntry>,
     /// The source's identity, as discovered.

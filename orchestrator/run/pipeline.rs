@@ -8,8 +8,8 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use waybill_protocol::event::{Outcome, Phase};
 use waybill_protocol::{
-    Body, Catalog, Check, Error, ErrorRecord, Events, Kind, Level, Origin, Progress, Result, StreamRead,
-    StreamSelection,
+    Body, Catalog, Check, Error, ErrorRecord, Events, Kind, Level, Origin, Progress, Result, Slice,
+    StreamRead, StreamSelection,
 };
 
 use super::begin::Open;
@@ -279,6 +279,7 @@ fn assemble(
         run_id: open.run_id.clone(),
         connection_id: open.connection_id.to_string(),
         connection: open.connection.name.clone(),
+        selected: open.connection.streams.iter().filter(|s| s.enabled).map(|s| s.name.clone()).collect(),
         state: open.connection.state.clone(),
         identity: catalog.identity.clone(),
         options: options.clone(),
@@ -367,19 +368,15 @@ async fn planned(run: &Run, matches: Vec<matching::Match>) -> Result<Vec<Arc<Str
 
 /// Reads and loads every planned slice, groups side by side.
 async fn read(run: &Arc<Run>) -> Result<()> {
-    let jobs: Vec<_> = run.all_jobs().into_iter().filter(|job| job.ended().is_none()).collect();
+    let mut jobs: Vec<_> = run.all_jobs().into_iter().filter(|job| job.ended().is_none()).collect();
     if jobs.is_empty() {
         return Ok(());
     }
     jobs.iter().for_each(|job| job.start());
     let ticker = ticker(run, &jobs);
-    let mut progress = Progress::default();
-    jobs.iter().for_each(|job| job.progress(&mut progress));
-    let reads: Vec<Arc<StreamRead>> = jobs.iter().map(|job| Arc::clone(&job.live().read)).collect();
-    let slices = match run.source.plan(&reads, &progress).await {
+    let slices = match slices(run, &mut jobs).await {
         Ok(slices) => slices,
         Err(error) => {
-            let error = error.origin(Origin::Source);
             jobs.iter().for_each(|job| job.fail(&error));
             ticker.abort();
             return Err(error);
@@ -411,6 +408,36 @@ async fn read(run: &Arc<Run>) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Plans the slices: a stream that the source cannot plan fails alone, a passing fault is tried
+/// again.
+async fn slices(run: &Run, jobs: &mut Vec<Arc<StreamJob>>) -> Result<Vec<Slice>> {
+    let mut attempt = 1;
+    loop {
+        let mut progress = Progress::default();
+        jobs.iter().for_each(|job| job.progress(&mut progress));
+        let reads: Vec<Arc<StreamRead>> = jobs.iter().map(|job| Arc::clone(&job.live().read)).collect();
+        if reads.is_empty() {
+            return Ok(Vec::new());
+        }
+        let error = match run.source.plan(&reads, &progress).await {
+            Ok(slices) => return Ok(slices),
+            Err(error) => error.origin(Origin::Source),
+        };
+        let alone = jobs.iter().position(|job| error.get_stream() == Some(job.name.as_str()));
+        if let Some(wait) = run.policy.next(attempt, &error, retry::jitter()) {
+            attempt += 1;
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = run.stop.orderly().cancelled() => return Err(error),
+            }
+        } else if let Some(at) = alone {
+            jobs.remove(at).fail(&error);
+        } else {
+            return Err(error);
+        }
+    }
 }
 
 /// Says progress once a second while it changes.

@@ -12,7 +12,7 @@ use waybill_protocol::{
 use super::columns::{self, Columns};
 use super::evolve;
 use super::job::{Ended, Held, Live, Settled, StreamJob};
-use super::matching::{Match, some_of};
+use super::matching::{Match, fits, some_of};
 use super::naming::{self, Wanted};
 use super::reconcile::{Decision, FingerprintOf, Known, Start, fingerprint, reconcile};
 use super::window::Window;
@@ -44,7 +44,7 @@ pub async fn jobs(run: &Run, matches: Vec<Match>, holdings: &Holdings) -> Vec<Ar
     let mut jobs = Vec::new();
     for (selection, found) in matches {
         let name = selection.name.clone();
-        let job = match found {
+        let job = match found.and_then(|stream| alone(run, &name, &tables, holdings).map(|()| stream)) {
             Ok(stream) => {
                 let table = tables.get(&name).cloned();
                 settle(run, selection.clone(), stream, table, holdings).await
@@ -57,6 +57,28 @@ pub async fn jobs(run: &Run, matches: Vec<Match>, holdings: &Holdings) -> Vec<Ar
         });
     }
     jobs
+}
+
+/// Refuses a table that another stream of this connection loads.
+fn alone(run: &Run, name: &str, tables: &BTreeMap<String, TableRef>, holdings: &Holdings) -> Result<()> {
+    let Some(table) = tables.get(name) else { return Ok(()) };
+    let selected =
+        |stream: &str| run.selected.iter().any(|s| s == stream || (s.contains('*') && fits(s, stream)));
+    let now =
+        tables.iter().find(|(stream, other)| *stream != name && *other == table).map(|(stream, _)| stream);
+    let before = holdings.tables.iter().find(|record| {
+        record.connection_id == run.connection_id
+            && record.stream != name
+            && record.table == *table
+            && selected(&record.stream)
+    });
+    match now.or(before.map(|record| &record.stream)) {
+        None => Ok(()),
+        Some(other) => {
+            Err(Error::config(format!("table {table} is loaded by stream {other:?} of this connection"))
+                .hint(format!("give stream {name:?} a table of its own")))
+        }
+    }
 }
 
 fn failed(run: &Run, selection: StreamSelection, error: &Error) -> Arc<StreamJob> {
@@ -239,6 +261,12 @@ fn modes(
         );
     }
     let mut cursor = None;
+    if files && incremental && selection.cursor.is_some() {
+        return wrong(
+            "files are read file by file, not by cursor".into(),
+            "remove cursor; on_change says what happens to a file that changed",
+        );
+    }
     if let Some(column) = &selection.cursor {
         let field = stream.schema.field_with_name(column).map_err(|_| {
             let names: Vec<&str> = stream.schema.fields().iter().map(|f| f.name().as_str()).collect();
@@ -297,6 +325,7 @@ async fn decide(
     print: &str,
 ) -> Result<Decision> {
     let entry = run.state.get(&selection.name);
+    let bounded = run.options.limit.is_some() || run.options.from.is_some() || run.options.to.is_some();
     if modes.mode == SyncMode::FullRefresh {
         let words = match modes.write {
             WriteMode::Overwrite => "full refresh: reads everything and replaces the table",
@@ -311,7 +340,6 @@ async fn decide(
         });
     }
     if run.options.full_refresh {
-        let bounded = run.options.limit.is_some() || run.options.from.is_some() || run.options.to.is_some();
         if bounded {
             return Err(Error::config(
                 "--full-refresh cannot be combined with --limit, --from or --to on an incremental stream",
@@ -329,7 +357,7 @@ async fn decide(
         Some(row) if row.rows > 0 => run.destination.inspect(table).await?.is_none_or(|info| info.empty),
         _ => true,
     };
-    reconcile(&Known {
+    let decision = reconcile(&Known {
         connection: &run.connection,
         stream: &selection.name,
         entry,
@@ -338,7 +366,15 @@ async fn decide(
         table_empty,
         on_empty: selection.on_empty,
         cursor: modes.cursor.as_ref().map(|(_, logical)| *logical),
-    })
+    })?;
+    if bounded && matches!(decision.rule, "1" | "6") {
+        return Err(Error::config(format!(
+            "stream {:?}: the config has an instruction or an edit of its state that is still to be followed",
+            selection.name
+        ))
+        .hint("run once without --from, --to and --limit"));
+    }
+    Ok(decision)
 }
 
 fn held_at(decision: &Decision, row: Option<&StateRow>, replace: bool) -> Held {
@@ -367,11 +403,22 @@ async fn fill(
         && modes.mode == SyncMode::Incremental
         && modes.write == WriteMode::Append
     {
-        let all: Vec<String> = columns.read.fields().iter().map(|f| f.name().clone()).collect();
-        let mut window = Window::new(&modes.key, cursor, &all);
-        if continues && decision.rule == "5" {
-            let stored = held.state.as_ref().and_then(|state| state.window.as_ref());
-            window.fill(run.destination.window(&selection.name).await?, stored, &selection.name)?;
+        let mut window = Window::new(&modes.key, cursor, &columns.read)?;
+        // A start that a person set has no known rows; what the destination holds is cleared then.
+        let stored = held.state.as_ref().and_then(|state| state.window.clone()).filter(|_| continues);
+        if let Some(stored) = stored {
+            let filled =
+                window.fill(run.destination.window(&selection.name).await?, &stored, &selection.name);
+            match filled {
+                Err(error) if decision.rule == "1" => {
+                    let message =
+                        format!("{error}; accepted all the same: rows at the border may come again");
+                    let body = Body::Runtime { detail: serde_json::Value::Null };
+                    run.events.for_stream(&selection.name).warn(body, message);
+                    window = Window::new(&modes.key, cursor, &columns.read)?;
+                }
+                filled => filled?,
+            }
         }
         held.window = Some(window);
     }
@@ -478,6 +525,8 @@ pub async fn refresh(run: &Run, job: &StreamJob) -> Result<()> {
         return Ok(());
     }
     let scope = waybill_protocol::Scope::Stream(job.name.clone()).to_string();
+    // A commit whose answer was lost may still be under way: this waits for it under its lock.
+    run.destination.committed(&scope, "").await?;
     let row = run.destination.states().await?.into_iter().find(|row| row.scope == scope);
     let Some(row) = row.filter(|row| row.run_id == run.run_id) else {
         return Ok(());
@@ -492,7 +541,9 @@ pub async fn refresh(run: &Run, job: &StreamJob) -> Result<()> {
     let window = match has_window {
         Some(window) => {
             let mut fresh = window.emptied();
-            fresh.fill(run.destination.window(&job.name).await?, state.window.as_ref(), &job.name)?;
+            if let Some(stored) = &state.window {
+                fresh.fill(run.destination.window(&job.name).await?, stored, &job.name)?;
+            }
             Some(fresh)
         }
         None => None,

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use waybill_protocol::{Body, Error, Kind, Level, Origin, Receipt, Result, StreamState};
+use waybill_protocol::{Body, Error, Kind, Level, Origin, Receipt, Result, StreamState, WriteMode};
 
 use super::job::{Ended, StreamJob};
 use super::pipeline::to_publish;
@@ -34,24 +34,25 @@ async fn publish(run: &Run, job: &StreamJob) -> Result<()> {
     };
     guard_shrink(job, held.rows)?;
     let commit = commit::publication(job, &held, &run.run_id);
-    if let Some(receipt) = with_retries(run, job, &load, &commit).await? {
-        run.say_coerced(&receipt.coerced);
-    }
+    let receipt = with_retries(run, job, &load, &commit).await?.unwrap_or_default();
+    run.say_coerced(&receipt.coerced);
+    // A merge into staging has fewer rows than came.
+    let rows = receipt.rows.get(&job.name).copied().unwrap_or(held.rows);
     job.live().committed = true;
     job.count(|counts| {
-        counts.rows_loaded = held.rows;
+        counts.rows_loaded = rows;
         counts.bytes_loaded = counts.bytes_read;
     });
     let body = Body::StreamPublished {
         table: load.table.to_string(),
-        rows: held.rows,
+        rows,
         commit_id: commit.id.clone(),
         state: held.state.as_ref().map(StreamState::to_value),
         ms: started.elapsed().as_millis() as u64,
     };
     job.events
         .in_phase(waybill_protocol::event::Phase::Publish)
-        .info(body, format!("{} published as {}", counted(held.rows, "row"), load.table));
+        .info(body, format!("{} published as {}", counted(rows, "row"), load.table));
     Ok(())
 }
 
@@ -71,6 +72,12 @@ async fn with_retries(
             Ok(receipt) => return Ok(Some(receipt)),
             Err(error) => error,
         };
+        // The answer may have been lost: what the destination holds decides, before anything else.
+        if let Some(state) = commit.states.first().filter(|_| error.retryable())
+            && run.destination.committed(&state.scope, &commit.id).await.is_ok_and(|took_place| took_place)
+        {
+            return Ok(None);
+        }
         let Some(wait) = run.policy.next(attempt, &error, retry::jitter()) else { return Err(error) };
         attempt += 1;
         let body = Body::RetryScheduled {
@@ -84,21 +91,14 @@ async fn with_retries(
             () = tokio::time::sleep(wait) => {}
             () = run.stop.orderly().cancelled() => return Err(error),
         }
-        // The answer may have been lost: what the destination holds decides.
-        let Some(state) = commit.states.first() else { continue };
-        match run.destination.committed(&state.scope, &commit.id).await {
-            Ok(true) => return Ok(None),
-            Ok(false) => {}
-            Err(again) if again.retryable() => {}
-            Err(again) => return Err(again),
-        }
     }
 }
 
 /// An overwrite that would make the table far smaller.
 fn guard_shrink(job: &StreamJob, rows: u64) -> Result<()> {
     let before = job.rows_before;
-    if before == 0 || rows >= before {
+    // After merges the count is an upper bound only.
+    if before == 0 || rows >= before || job.write == WriteMode::Merge {
         return Ok(());
     }
     let share = 1.0 - rows as f64 / before as f64;

@@ -116,7 +116,9 @@ fn adopt_or_honour(known: &Known<'_>, row: &StateRow, based_on: Option<String>) 
             } else if entry.untouched() {
                 Ok(adopt("the destination's state; the config was not edited and is only behind or ahead"))
             } else if row.based_on.as_deref() == Some(entry.content_digest().as_str()) {
-                Ok(adopt("the edit in the config was followed by an earlier run"))
+                let mut decision = adopt("the edit in the config was followed by an earlier run");
+                decision.warn = true;
+                Ok(decision)
             } else {
                 honour(known, &cursor, &from, based_on)
             }

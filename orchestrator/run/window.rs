@@ -5,13 +5,14 @@
 //! the window with the commit, or is dropped with the attempt.
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, BooleanArray, RecordBatch};
+use arrow_schema::Schema;
 use waybill_protocol::identity::IDENTITY_VERSION;
 use waybill_protocol::{
-    CursorValue, Error, Identity, Kind, Result, WindowChange, WindowDigest, WindowEntry, identities,
+    CursorValue, Error, Identity, Kind, Logical, Result, WindowChange, WindowDigest, WindowEntry, identities,
 };
 
 use super::cursor_column::CursorColumn;
@@ -23,7 +24,11 @@ pub const WINDOW_LIMIT: usize = 1_000_000;
 #[derive(Debug, Clone, Default)]
 pub struct Window {
     columns: Vec<String>,
+    /// Columns with the family of their types: another family gives other identities.
+    labels: Vec<String>,
     keyed: bool,
+    /// Whether the destination holds entries that do not belong to it any more.
+    stale: bool,
     entries: HashMap<Identity, Known>,
 }
 
@@ -41,7 +46,7 @@ pub struct Pending {
     /// Identities of this attempt's rows, for streams without key: how often each came by.
     seen: HashMap<Identity, u32>,
     /// Old identities that the source says lie below the next floor (text cursors).
-    below: Vec<Identity>,
+    below: HashSet<Identity>,
     /// The floor that the last checkpoint will set at least.
     next_floor: Option<CursorValue>,
     /// How many identities may gather before those that cannot be needed are dropped again.
@@ -58,14 +63,24 @@ pub struct Filtered {
 
 impl Window {
     /// An empty window; identities cover key and cursor, or all columns where there is no key.
-    pub fn new(key: &[String], cursor: &str, all: &[String]) -> Window {
+    pub fn new(key: &[String], cursor: &str, schema: &Schema) -> Result<Window> {
         let mut columns = key.to_vec();
         if key.is_empty() {
-            columns = all.to_vec();
+            columns = schema.fields().iter().map(|f| f.name().clone()).collect();
         } else if !columns.iter().any(|c| c == cursor) {
             columns.push(cursor.to_owned());
         }
-        Window { columns, keyed: !key.is_empty(), entries: HashMap::new() }
+        let labels = labels(&columns, schema)?;
+        Ok(Window { columns, labels, keyed: !key.is_empty(), stale: true, entries: HashMap::new() })
+    }
+
+    /// The window after the columns changed: refused where known rows would get other identities.
+    pub fn relabelled(&self, key: &[String], cursor: &str, schema: &Schema) -> Result<Window> {
+        let fresh = Window::new(key, cursor, schema)?;
+        if fresh.labels != self.labels && !self.entries.is_empty() {
+            return Err(other_columns(&self.labels, &fresh.labels));
+        }
+        Ok(Window { stale: self.stale, entries: self.entries.clone(), ..fresh })
     }
 
     /// The same window with nothing in it.
@@ -74,12 +89,7 @@ impl Window {
     }
 
     /// Takes what the destination holds; a count or digest that differs from the state's is refused.
-    pub fn fill(
-        &mut self,
-        entries: Vec<WindowEntry>,
-        stored: Option<&WindowDigest>,
-        stream: &str,
-    ) -> Result<()> {
+    pub fn fill(&mut self, entries: Vec<WindowEntry>, stored: &WindowDigest, stream: &str) -> Result<()> {
         for entry in entries {
             let cursor: CursorValue = serde_json::from_str(&entry.cursor).map_err(|e| {
                 Error::new(
@@ -90,19 +100,10 @@ impl Window {
             })?;
             self.entries.insert(entry.identity, Known { count: entry.count, cursor });
         }
-        let Some(stored) = stored else {
-            return Ok(());
-        };
-        if stored.version != IDENTITY_VERSION || stored.columns != self.columns {
-            return Err(Error::new(
-                Kind::Schema,
-                format!(
-                    "stream {stream}: its known rows were identified by other columns ({}) than now ({})",
-                    stored.columns.join(", "),
-                    self.columns.join(", ")
-                ),
-            ));
+        if stored.version != IDENTITY_VERSION || stored.columns != self.labels {
+            return Err(other_columns(&stored.columns, &self.labels));
         }
+        self.stale = false;
         let found = self.digest();
         if found != *stored {
             return Err(Error::new(
@@ -111,7 +112,8 @@ impl Window {
                     "stream {stream}: the window at the destination holds {} identities with digest {}, its state says {} with {}: somebody changed _waybill_window or _waybill_state",
                     found.count, found.digest, stored.count, stored.digest
                 ),
-            ));
+            )
+            .hint("run `waybill state reset` for the stream: what was loaded can no longer be known"));
         }
         Ok(())
     }
@@ -125,8 +127,13 @@ impl Window {
             count: self.entries.len() as u64,
             digest: format!("{sum:032x}"),
             version: IDENTITY_VERSION,
-            columns: self.columns.clone(),
+            columns: self.labels.clone(),
         }
+    }
+
+    /// Whether it passed its bound.
+    pub fn too_large(&self) -> bool {
+        self.entries.len() > WINDOW_LIMIT
     }
 
     /// Every identity, for a window that is written whole.
@@ -152,7 +159,7 @@ impl Window {
             if fresh {
                 pending.remember(*identity, cursor, index, flagged)?;
             } else if flagged == Some(false) {
-                pending.below.push(*identity);
+                pending.below.insert(*identity);
             }
         }
         let known = keep.iter().filter(|fresh| !**fresh).count() as u64;
@@ -176,8 +183,8 @@ impl Window {
 
     /// The window as it will be with a floor, and the change that makes it so at the destination.
     pub fn advance(&self, pending: &Pending, floor: Option<&CursorValue>) -> (Window, WindowChange) {
-        let mut next = self.clone();
-        let mut change = WindowChange::default();
+        let mut next = Window { stale: false, ..self.clone() };
+        let mut change = WindowChange { clear: self.stale, ..WindowChange::default() };
         for (identity, known) in &pending.added {
             let entry = next
                 .entries
@@ -195,7 +202,7 @@ impl Window {
         let gone: Vec<Identity> = next.entries.iter().filter(|(i, k)| below(i, k)).map(|(i, _)| *i).collect();
         for identity in gone {
             next.entries.remove(&identity);
-            if self.entries.contains_key(&identity) {
+            if self.entries.contains_key(&identity) && !self.stale {
                 change.delete.push(identity);
             }
         }
@@ -206,6 +213,34 @@ impl Window {
         }
         (next, change)
     }
+}
+
+fn labels(columns: &[String], schema: &Schema) -> Result<Vec<String>> {
+    let label = |column: &String| {
+        let field = schema.field_with_name(column);
+        let field = field.map_err(|e| Error::internal(format!("no identity column {column:?}")).cause(e))?;
+        let family = match Logical::of(field)? {
+            Logical::Int16 | Logical::Int32 | Logical::Int64 => "int".to_owned(),
+            Logical::Float32 | Logical::Float64 => "float".to_owned(),
+            Logical::Decimal { scale, .. } => format!("decimal with {scale} decimals"),
+            Logical::Numeric | Logical::Text | Logical::Json | Logical::Uuid => "text".to_owned(),
+            other => other.to_string(),
+        };
+        Ok(format!("{column}: {family}"))
+    };
+    columns.iter().map(label).collect()
+}
+
+fn other_columns(before: &[String], now: &[String]) -> Error {
+    Error::new(
+        Kind::Schema,
+        format!(
+            "the rows loaded so far are told apart by ({}), now it would be by ({})",
+            before.join(", "),
+            now.join(", ")
+        ),
+    )
+    .hint("run `waybill state reset` for the stream to load it again, or use write: merge with a primary key")
 }
 
 fn entry_of(identity: Identity, known: &Known) -> WindowEntry {
@@ -246,11 +281,7 @@ impl Pending {
             self.prune(&value);
         }
         if self.added.len() >= WINDOW_LIMIT {
-            return Err(Error::new(
-                Kind::Data,
-                format!("more than {WINDOW_LIMIT} rows would have to be remembered to load each of them once"),
-            )
-            .hint("use write: merge with a primary key, or mode: full_refresh, or a smaller lookback, or end the long transaction that holds the window open"));
+            return Err(too_many());
         }
         self.added
             .entry(identity)
@@ -275,6 +306,15 @@ impl Pending {
     }
 }
 
+/// The error of a window that grows beyond its bound.
+pub fn too_many() -> Error {
+    Error::new(
+        Kind::Data,
+        format!("more than {WINDOW_LIMIT} rows would have to be remembered to load each of them once"),
+    )
+    .hint("use write: merge with a primary key, or mode: full_refresh, or a smaller lookback, or end the long transaction that holds the window open")
+}
+
 /// The flags of the reserved column, if the batch has it.
 pub fn window_flags(batch: &RecordBatch) -> Option<BooleanArray> {
     let index = batch.schema_ref().index_of(waybill_protocol::IN_WINDOW_COLUMN).ok()?;
@@ -296,8 +336,8 @@ mod tests {
         RecordBatch::try_new(Arc::new(Schema::new(fields)), vec![cursor, key]).unwrap()
     }
 
-    fn names() -> Vec<String> {
-        vec!["c".into(), "k".into()]
+    fn names() -> Schema {
+        batch(&[]).schema().as_ref().clone()
     }
 
     /// One run: reads the rows, commits with the floor; returns how many were fresh.
@@ -314,7 +354,7 @@ mod tests {
 
     #[test]
     fn ties_at_the_border_are_loaded_once() {
-        let mut window = Window::new(&["k".into()], "c", &names());
+        let mut window = Window::new(&["k".into()], "c", &names()).unwrap();
         assert_eq!(run(&mut window, &[(1, "a"), (2, "b"), (2, "c")], 2), 3);
         assert_eq!(window.digest().count, 2);
         assert_eq!(run(&mut window, &[(2, "b"), (2, "c"), (2, "d"), (3, "e")], 3), 2);
@@ -323,7 +363,7 @@ mod tests {
 
     #[test]
     fn without_a_key_equal_rows_are_counted() {
-        let mut window = Window::new(&[], "c", &names());
+        let mut window = Window::new(&[], "c", &names()).unwrap();
         assert_eq!(run(&mut window, &[(2, "x"), (2, "x")], 2), 2);
         assert_eq!(run(&mut window, &[(2, "x"), (2, "x"), (2, "x")], 2), 1);
         assert_eq!(run(&mut window, &[(2, "x"), (2, "x"), (2, "x")], 2), 0);
@@ -331,7 +371,7 @@ mod tests {
 
     #[test]
     fn the_change_at_the_destination_makes_the_same_window() {
-        let mut window = Window::new(&["k".into()], "c", &names());
+        let mut window = Window::new(&["k".into()], "c", &names()).unwrap();
         run(&mut window, &[(1, "a"), (2, "b")], 1);
         let mut pending = Pending::default();
         let rows = batch(&[(3, "c")]);
@@ -339,21 +379,40 @@ mod tests {
         window.filter(&mut pending, &rows, &cursor, None).unwrap();
         let (next, change) = window.advance(&pending, Some(&CursorValue::Int(2)));
         assert_eq!((change.delete.len(), change.insert.len()), (1, 1));
-        let mut copy = Window::new(&["k".into()], "c", &names());
+        let mut copy = Window::new(&["k".into()], "c", &names()).unwrap();
         let kept = next.entries.iter().map(|(i, k)| entry_of(*i, k)).collect();
-        copy.fill(kept, Some(&next.digest()), "s").unwrap();
+        copy.fill(kept, &next.digest(), "s").unwrap();
+    }
+
+    #[test]
+    fn what_the_destination_held_of_another_start_is_cleared_once() {
+        let mut window = Window::new(&["k".into()], "c", &names()).unwrap();
+        let (next, change) = window.advance(&Pending::default(), None);
+        assert!(change.clear && !next.advance(&Pending::default(), None).1.clear);
+        window.fill(Vec::new(), &window.clone().digest(), "s").unwrap();
+        assert!(!window.advance(&Pending::default(), None).1.clear);
+    }
+
+    #[test]
+    fn a_changed_type_of_an_identity_column_is_refused_while_rows_are_known() {
+        let mut window = Window::new(&[], "c", &names()).unwrap();
+        let wide = Schema::new(vec![Logical::Text.field("c", true, ""), Logical::Text.field("k", false, "")]);
+        assert!(window.relabelled(&[], "c", &wide).is_ok());
+        run(&mut window, &[(2, "x")], 2);
+        assert_eq!(window.relabelled(&[], "c", &wide).unwrap_err().kind(), Kind::Schema);
+        assert!(window.relabelled(&[], "c", &names()).is_ok());
     }
 
     #[test]
     fn a_tampered_window_is_refused() {
-        let mut window = Window::new(&["k".into()], "c", &names());
+        let mut window = Window::new(&["k".into()], "c", &names()).unwrap();
         run(&mut window, &[(2, "a"), (2, "b")], 2);
         let mut entries: Vec<_> = window.entries.iter().map(|(i, k)| entry_of(*i, k)).collect();
         let stored = window.digest();
         entries.pop();
-        let mut copy = Window::new(&["k".into()], "c", &names());
-        assert_eq!(copy.fill(entries, Some(&stored), "s").unwrap_err().kind(), Kind::Data);
-        let mut other = Window::new(&[], "c", &names());
-        assert_eq!(other.fill(Vec::new(), Some(&stored), "s").unwrap_err().kind(), Kind::Schema);
+        let mut copy = Window::new(&["k".into()], "c", &names()).unwrap();
+        assert_eq!(copy.fill(entries, &stored, "s").unwrap_err().kind(), Kind::Data);
+        let mut other = Window::new(&[], "c", &names()).unwrap();
+        assert_eq!(other.fill(Vec::new(), &stored, "s").unwrap_err().kind(), Kind::Schema);
     }
 }

@@ -85,7 +85,7 @@ fn an_entry_that_is_wrong_names_its_path() {
         (changed("state", json!({"t": 7})), &["connections[0].state.t"]),
     ];
     for (config, parts) in cases {
-        told(with(config).run(), 3, parts);
+        with(config).run().exits(3).says(parts);
     }
 }
 

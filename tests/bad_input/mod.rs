@@ -23,7 +23,7 @@ fn told(finished: Finished, code: i32, parts: &[&str]) -> Finished {
         assert!(!finished.err.contains(word) && !finished.out.contains(word), "{finished:?}");
     }
     if code != 0 {
-        let next = ["hint: ", "next: ", "must be", "expected "]
+        let next = ["hint: ", "next: ", "must be"]
             .iter()
             .any(|word| finished.err.contains(word) || finished.out.contains(word));
         assert!(next, "it says nothing about what to do next: {finished:?}");

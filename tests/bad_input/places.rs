@@ -82,12 +82,13 @@ fn a_config_that_takes_no_writing_costs_a_warning_and_the_next_run_goes_on() {
         config["destination"] = json!("local");
         config["destinations"] = json!({"local": {"type": "sqlite", "path": project.path("waybill.db")}});
     });
-    // A descriptor is a file that can be read and neither locked beside nor replaced.
+    // A file that has no name any more can be read, and neither locked beside nor replaced.
     let run = || {
         let mut command = std::process::Command::new("sh");
-        command.args(["-c", "exec \"$@\" 3<config.json", "sh", env!("CARGO_BIN_EXE_waybill"), "run", "c"]);
+        let nameless = "cp config.json copy.json; exec 3<copy.json; rm copy.json; exec \"$@\"";
+        command.args(["-c", nameless, "sh", env!("CARGO_BIN_EXE_waybill"), "run", "c"]);
         command.args(["--project-dir", ".", "--config", "/proc/self/fd/3"]);
-        command.current_dir(project.dir()).env_clear().env("HOME", project.dir());
+        command.current_dir(project.dir()).env_clear().env("PATH", std::env::var_os("PATH").unwrap());
         Running::start(&mut command).wait().exits(0)
     };
     run();

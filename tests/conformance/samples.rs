@@ -25,6 +25,9 @@ pub struct Input {
     pub absent: StreamSelection,
 }
 
+/// Counts the rows of a table.
+type Count = Box<dyn Fn(&str) -> Option<u64> + Send + Sync>;
+
 /// Somewhere to load into.
 pub struct Output {
     pub folder: tempfile::TempDir,
@@ -32,7 +35,7 @@ pub struct Output {
     /// The schema that tables lie in.
     pub namespace: Option<String>,
     /// Rows of a table as another program sees them; `None` where there is no table.
-    pub count: Box<dyn Fn(&str) -> Option<u64> + Send + Sync>,
+    pub count: Count,
 }
 
 /// The input of a source.

@@ -38,7 +38,8 @@ fn main() {
     }
     println!("making the data …");
     server.psql("src", &format!("create table big as {}", TABLE.replace("ROWS", &rows.to_string())));
-    server.psql("src", "create table small as select * from big limit 100; vacuum analyze");
+    server.psql("src", "create table small as select * from big limit 100");
+    server.psql("src", "vacuum analyze");
     let csv = place.file("big.csv");
     shell(&format!("{} -c \"copy big to stdout (format csv, header)\" > {}", psql(&server, "src"), csv.display()));
     config(&place, &server);

@@ -41,7 +41,11 @@ fn main() {
     server.psql("src", "create table small as select * from big limit 100");
     server.psql("src", "vacuum analyze");
     let csv = place.file("big.csv");
-    shell(&format!("{} -c \"copy big to stdout (format csv, header)\" > {}", psql(&server, "src"), csv.display()));
+    shell(&format!(
+        "{} -c \"copy big to stdout (format csv, header)\" > {}",
+        psql(&server, "src"),
+        csv.display()
+    ));
     config(&place, &server);
     small(&place, &server);
     to_postgres(&place, &server, rounds);
@@ -61,7 +65,9 @@ fn config(place: &Place, server: &PgServer) {
         server.port
     );
     let connection = |name: &str, to: &str, stream: &str| {
-        format!(r#"{{"name": "{name}", "type": "postgres", "destination": "{to}", "schema": {{{source}, "streams": [{stream}]}}}}"#)
+        format!(
+            r#"{{"name": "{name}", "type": "postgres", "destination": "{to}", "schema": {{{source}, "streams": [{stream}]}}}}"#
+        )
     };
     let big = r#"{"name": "public.big"}"#;
     let connections = [
@@ -88,22 +94,36 @@ fn starts(place: &Place) {
     compare("start (--version)", 20, waybill, || drop(Command::new("true").output().unwrap()));
 }
 
+/// A table like the source's at the destination, for the reference.
+fn twin(server: &PgServer, table: &str) {
+    let at = format!("-h {} -p {} -U postgres", server.socket.display(), server.port);
+    shell(&format!(
+        "pg_dump {at} -s -t {table} src | sed 's/public\\.{table}/public.ref_{table}/' | psql -X -q {at} dst > /dev/null"
+    ));
+}
+
+/// The reference: binary COPY out of the one into the other.
+fn pipe(server: &PgServer, table: &str) -> String {
+    let (src, dst) = (psql(server, "src"), psql(server, "dst"));
+    format!(
+        "{dst} -c 'truncate ref_{table}'; {src} -c 'copy {table} to stdout (format binary)' | {dst} -c 'copy ref_{table} from stdin (format binary)'"
+    )
+}
+
 fn small(place: &Place, server: &PgServer) {
-    let reference = format!(
-        "{} -c 'drop table if exists ref_small' -c \"create table ref_small (like small)\" 2>/dev/null; {} -c 'copy small to stdout (format binary)' | {} -c 'copy ref_small from stdin (format binary)'",
-        psql(server, "dst"), psql(server, "src"), psql(server, "dst")
-    );
+    twin(server, "small");
+    let reference = pipe(server, "small");
     place.run("small");
     compare("100 rows, Postgres → Postgres", 5, || place.run("small"), || shell(&reference));
 }
 
 fn to_postgres(place: &Place, server: &PgServer, rounds: usize) {
-    let (src, dst) = (psql(server, "src"), psql(server, "dst"));
-    shell(&format!("pg_dump -h {} -p {} -U postgres -s -t big src | {dst} >/dev/null; {dst} -c 'alter table big rename to ref_big'", server.socket.display(), server.port));
-    let reference = format!("{dst} -c 'truncate ref_big'; {src} -c 'copy big to stdout (format binary)' | {dst} -c 'copy ref_big from stdin (format binary)'");
+    twin(server, "big");
+    let reference = pipe(server, "big");
     compare("Postgres → Postgres / binary COPY pipe", rounds, || place.run("pg_pg"), || shell(&reference));
     let sum = "select count(*) || ':' || sum(hashtextextended(id || name || d || ts || coalesce(maybe, '~'), 0)) from ";
-    let (ours, theirs) = (server.psql("dst", &format!("{sum} big")), server.psql("dst", &format!("{sum} ref_big")));
+    let (ours, theirs) =
+        (server.psql("dst", &format!("{sum} big")), server.psql("dst", &format!("{sum} ref_big")));
     assert_eq!(ours.trim(), theirs.trim(), "the two loads differ");
     place.memory("pg_pg");
 }
@@ -115,20 +135,36 @@ fn to_sqlite(place: &Place, server: &PgServer, rounds: usize) {
         "rm -f {0}*; {src} -c 'copy big to stdout (format csv)' | sqlite3 {0} 'create table big({columns})' '.import --csv /dev/stdin big'",
         database.display()
     );
-    compare("Postgres → SQLite / psql CSV | sqlite3 .import", rounds, || place.run("pg_lite"), || shell(&reference));
-    let sum = |file: &Path, table: &str| shell(&format!("sqlite3 {} \"select count(*) || ':' || sum(id) || ':' || sum(length(name)) from {table}\"", file.display()));
+    compare(
+        "Postgres → SQLite / psql CSV | sqlite3 .import",
+        rounds,
+        || place.run("pg_lite"),
+        || shell(&reference),
+    );
+    let sum = |file: &Path, table: &str| {
+        shell(&format!(
+            "sqlite3 {} \"select count(*) || ':' || sum(id) || ':' || sum(length(name)) from {table}\"",
+            file.display()
+        ))
+    };
     assert_eq!(sum(&place.file("out.db"), "public_big"), sum(&database, "big"), "the two loads differ");
     place.memory("pg_lite");
 }
 
 fn files(place: &Place, csv: &Path, rounds: usize) {
     let database = place.file("ref_csv.db");
-    let reference = format!("rm -f {0}*; sqlite3 {0} '.import --csv {1} big'", database.display(), csv.display());
+    let reference =
+        format!("rm -f {0}*; sqlite3 {0} '.import --csv {1} big'", database.display(), csv.display());
     compare("CSV → SQLite / sqlite3 .import", rounds, || place.run("csv_lite"), || shell(&reference));
     place.memory("csv_lite");
 }
 
 fn nothing_new(place: &Place) {
     place.run("idle");
-    compare("nothing new in an incremental run", 5, || place.run("idle"), || drop(Command::new("true").output().unwrap()));
+    compare(
+        "nothing new in an incremental run",
+        5,
+        || place.run("idle"),
+        || drop(Command::new("true").output().unwrap()),
+    );
 }

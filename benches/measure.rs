@@ -32,7 +32,12 @@ impl Place {
     /// Runs a connection, which must succeed.
     pub fn run(&self, connection: &str) {
         let output = self.command(&["run", connection, "--quiet"]).output().unwrap();
-        assert!(output.status.success(), "{connection}: {}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{connection}: {}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
 
     /// Prints the peak memory of the connection's last run.
@@ -52,14 +57,24 @@ pub fn shell(command: &str) -> String {
 }
 
 /// Times the two in turn and prints medians and ratio.
-pub fn compare<A, B>(what: &str, rounds: usize, mut ours: impl FnMut() -> A, mut reference: impl FnMut() -> B) {
+pub fn compare<A, B>(
+    what: &str,
+    rounds: usize,
+    mut ours: impl FnMut() -> A,
+    mut reference: impl FnMut() -> B,
+) {
     let (mut mine, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
         mine.push(timed(&mut ours));
         theirs.push(timed(&mut reference));
     }
     let (mine, theirs) = (median(mine), median(theirs));
-    println!("{what:<52} {:>9.3} s {:>9.3} s  ratio {:.2}", mine.as_secs_f64(), theirs.as_secs_f64(), mine.as_secs_f64() / theirs.as_secs_f64());
+    println!(
+        "{what:<52} {:>9.3} s {:>9.3} s  ratio {:.2}",
+        mine.as_secs_f64(),
+        theirs.as_secs_f64(),
+        mine.as_secs_f64() / theirs.as_secs_f64()
+    );
 }
 
 fn timed<T>(work: &mut impl FnMut() -> T) -> Duration {

@@ -211,6 +211,14 @@ impl Outlet {
         self.send(Message::Batch { stream: stream.to_owned(), payload: Payload::Arrow(batch) }).await
     }
 
+    /// Ends once sends are refused; for sources that wait before they have anything to send.
+    pub async fn refused(&self) {
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            () = self.sender.closed() => {}
+        }
+    }
+
     /// Whether sends are refused already; for sources that read ahead.
     pub fn stopped(&self) -> bool {
         self.stop.is_cancelled() || self.sender.is_closed()

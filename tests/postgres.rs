@@ -50,7 +50,7 @@ fn a_table_arrives_in_another_postgres_bit_for_bit() {
 }
 
 #[test]
-fn many_rows_are_read_in_slices_and_arrive_once() {
+fn many_rows_arrive_once() {
     let source = Database::new("large_in");
     source.sql(
         "CREATE TABLE big AS SELECT n AS id, repeat('x', 100) AS filler FROM generate_series(1, 200000) n",
@@ -204,4 +204,29 @@ fn a_connection_that_is_cut_is_tried_again_and_every_row_arrives_once() {
     running.wait().exits(0);
     assert_eq!(project.value("SELECT count(*) || '|' || count(DISTINCT id) FROM public_gated"), "20|20");
     assert_eq!(project.summary()["progress_counts"]["public.gated"]["retries"], 1);
+}
+
+#[test]
+fn a_query_of_a_run_that_was_stopped_twice_is_gone_from_the_server() {
+    let database = Database::new("cancelled_twice");
+    let project = slow(&database);
+    let running = project.start(&["run", "c"]);
+    wait_until("the query", || queries(&database) != "0");
+    running.signal("INT");
+    project.wait_for_event("signal.received", "SIGINT");
+    running.signal("INT");
+    running.wait().exits(130);
+    wait_until("the end of the query", || queries(&database) == "0");
+}
+
+#[test]
+fn a_query_that_has_sent_nothing_yet_is_stopped_by_one_signal() {
+    let database = Database::new("silent");
+    database.sql("CREATE VIEW slow AS SELECT n, pg_sleep(600)::text AS w FROM generate_series(1, 5) n");
+    let project = postgres::source(&database, json!([{"name": "public.slow"}]));
+    let running = project.start(&["run", "c"]);
+    wait_until("the query", || queries(&database) != "0");
+    running.signal("INT");
+    running.wait().exits(130);
+    wait_until("the end of the query", || queries(&database) == "0");
 }

@@ -94,6 +94,8 @@ fn a_lost_acknowledgement_counts_the_rows_once() {
     let summary = project.summary();
     assert_eq!(summary["progress_counts"]["s"]["rows_loaded"], 50);
     assert_eq!(summary["stats"]["total"]["rows"], 50);
+    // It was settled, not tried again.
+    assert!(project.log().named("stream.attempt_failed").is_empty());
 }
 
 #[test]
@@ -160,12 +162,31 @@ fn a_panic_is_reported_as_a_bug_with_its_record_whole() {
 }
 
 #[test]
-fn a_panic_at_the_destination_is_reported_as_a_bug_with_its_record_whole() {
-    let project = script::source(full(), json!([script::whole(20)]));
-    script::faults(&project, json!([{"at": "commit", "panic": true}]));
-    project.run().exits(70);
-    assert!(project.log().ended());
-    assert_eq!(project.rows("SELECT 1 FROM sqlite_schema WHERE name = 's'").len(), 0);
+fn a_panic_at_the_destination_leaves_a_record_and_nothing_else() {
+    for at in ["check", "begin", "states", "prepare", "write", "commit"] {
+        let project = script::source(full(), json!([script::whole(20)]));
+        script::faults(&project, json!([{"at": at, "panic": true}]));
+        project.run().exits(70);
+        let log = project.log();
+        let spans = |kind: &str| {
+            log.lines.iter().filter(|line| line["event"].as_str().unwrap().ends_with(kind)).count()
+        };
+        // `run.started` has no span, and neither has `run.finished`.
+        assert_eq!(
+            spans(".started") - 1,
+            spans(".finished") - usize::from(log.ended()),
+            "{at}: a span is open"
+        );
+        if ["prepare", "write", "commit"].contains(&at) {
+            assert_eq!(project.summary()["error"]["kind"], "internal", "{at}");
+        }
+        if at != "check" {
+            assert_eq!(project.rows("SELECT 1 FROM sqlite_schema WHERE name = 's'").len(), 0, "{at}");
+        }
+        script::faults(&project, json!([]));
+        project.run().exits(0);
+        exactly(&project, 20);
+    }
 }
 
 #[test]
@@ -195,4 +216,52 @@ fn a_check_that_fails_stops_the_run_before_anything_is_touched() {
     project.run().exits(1).says(&["not let in"]);
     assert!(project.log().ended());
     assert!(!project.path("waybill.db").exists());
+}
+
+#[test]
+fn slices_of_a_staged_stream_side_by_side_make_one_table() {
+    let part = |from: i64| {
+        json!([{"do": "schema"}, {"do": "rows", "from": from, "count": 10}, {"do": "wait_ms", "ms": 30},
+            {"do": "checkpoint"}, {"do": "complete"}])
+    };
+    let mut stream = script::stream("s", json!([]));
+    stream["slices"] = json!([
+        {"id": "s#1", "reads": [part(1)]},
+        {"id": "s#2", "reads": [part(11)]},
+        {"id": "s#3", "reads": [part(21)]},
+    ]);
+    let project = script::streams(json!([full()]), json!([stream]));
+    project.run().exits(0);
+    exactly(&project, 30);
+}
+
+#[test]
+fn a_receipt_that_lies_is_noticed() {
+    let project = script::source(full(), json!([script::whole(50)]));
+    script::faults(&project, json!([{"at": "commit", "after": true, "extra_rows": 3}]));
+    project.run().exits(70);
+    assert_eq!(project.summary()["error"]["kind"], "internal");
+}
+
+#[test]
+fn a_panic_in_any_step_is_reported_as_a_bug_with_its_record_whole() {
+    for at in ["check", "begin", "states", "prepare", "write", "commit", "publish"] {
+        let project = script::source(full(), json!([script::whole(20)]));
+        script::faults(&project, json!([{"at": at, "panic": true}]));
+        project.run().exits(70);
+        assert!(project.log().ended(), "{at}");
+        assert_eq!(project.summary()["error"]["kind"], "internal", "{at}");
+    }
+}
+
+#[test]
+fn a_full_read_that_is_durable_is_not_read_again() {
+    let append = json!({"name": "s", "write": "append"});
+    let read = json!([{"do": "schema"}, {"do": "rows", "from": 1, "count": 5}, {"do": "checkpoint"},
+        {"do": "complete"}, {"do": "fail", "kind": "network"}]);
+    let again = json!([{"do": "schema"}, {"do": "rows", "from": 1, "count": 5}, {"do": "checkpoint"},
+        {"do": "complete"}]);
+    let project = script::source(append, json!([read, again]));
+    project.run().exits(0);
+    exactly(&project, 5);
 }

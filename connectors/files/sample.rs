@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use tokio_util::sync::CancellationToken;
-use waybill_protocol::Result;
+use waybill_protocol::{Error, Result};
 
 use super::faults::Flaw;
 use super::guess::Guess;
@@ -69,7 +69,7 @@ pub(super) fn sample(
     let mut records = Records::new(input, layout, 0, layout.on_change == super::OnChange::Tail)?;
     let rows = match layout.format {
         Format::Csv => csv(&mut records, layout, columns)?,
-        Format::Jsonl => jsonl(&mut records, columns)?,
+        Format::Jsonl => jsonl(&mut records, &file.shown, columns)?,
     };
     for (made, name) in [(layout.file_column, FILE_COLUMN), (layout.line_column, LINE_COLUMN)] {
         if made && columns.has(name) {
@@ -115,13 +115,22 @@ fn csv(records: &mut Records, layout: &Layout, columns: &mut Columns) -> Result<
     Ok(rows)
 }
 
-fn jsonl(records: &mut Records, columns: &mut Columns) -> Result<u64> {
-    let mut rows = 0;
+fn jsonl(records: &mut Records, shown: &str, columns: &mut Columns) -> Result<u64> {
+    let (mut rows, mut first_bad) = (0, None);
     while records.offset < SAMPLE_BYTES {
         let Some(record) = records.next()? else { break };
-        rows += u64::from(json_row(records, &record, columns));
+        if json_row(records, &record, columns) {
+            rows += 1;
+        } else if record.ended {
+            first_bad.get_or_insert(record.line);
+        }
     }
-    Ok(rows)
+    match first_bad {
+        // Nothing tells the columns: what is wrong is the line, not the selection.
+        Some(line) if rows == 0 => Err(Error::data(format!("{shown}:{line}: no line holds a JSON object"))
+            .hint("a JSONL file has one JSON object a line: mend the file, or set format")),
+        _ => Ok(rows),
+    }
 }
 
 fn json_row(records: &Records, record: &Record, columns: &mut Columns) -> bool {

@@ -209,10 +209,10 @@ impl Server {
 
     /// Waits until queries that were given up are cancelled at the server.
     pub(super) async fn settle(&self) {
-        let pending = std::mem::take(&mut *lock(&self.cleanups));
-        for task in pending {
-            // Each is bounded by itself; a panic in one concerns nobody else.
-            let _ = task.await;
+        // They stay on the list until they are over: whoever waits may be given up, and the next one
+        // has to find them. Each is bounded by itself.
+        while lock(&self.cleanups).iter().any(|task| !task.is_finished()) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 

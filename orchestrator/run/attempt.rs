@@ -85,7 +85,18 @@ impl Attempt<'_> {
         let (outlet, mut deliveries) = Outlet::new(self.run.budget.clone(), stop.clone());
         let (source, slice) = (Arc::clone(&self.run.source), self.slice.clone());
         let reading = tokio::spawn(async move { source.read(&slice, &progress, &outlet).await });
-        let reading = AbortOnDrop(reading);
+        let mut reading = AbortOnDrop(reading);
+        let pumped = self.pump(&mut deliveries).await;
+        if !matches!(pumped, Ok(())) || self.restart {
+            reading.give_up().await;
+            return pumped.map(|()| Done::Restart);
+        }
+        let ended = reading.join().await;
+        self.ended(ended, &stop)
+    }
+
+    /// Takes deliveries until there are no more, or the attempt starts again.
+    async fn pump(&mut self, deliveries: &mut tokio::sync::mpsc::Receiver<Delivery>) -> Result<()> {
         let at_once = self.run.stop.at_once().clone();
         loop {
             let delivery = tokio::select! {
@@ -93,13 +104,16 @@ impl Attempt<'_> {
                 () = at_once.cancelled() => return Err(Error::cancelled()),
                 delivery = deliveries.recv() => delivery,
             };
-            let Some(delivery) = delivery else { break };
+            let Some(delivery) = delivery else { return Ok(()) };
             self.take(delivery).await?;
             if self.restart {
-                return Ok(Done::Restart);
+                return Ok(());
             }
         }
-        let ended = reading.join().await;
+    }
+
+    /// What the source's end means.
+    fn ended(&self, ended: Result<()>, stop: &CancellationToken) -> Result<Done> {
         match ended {
             Err(error) if error.kind() == Kind::Cancelled && stop.is_cancelled() => {
                 Ok(if self.machine.whole() { Done::Whole } else { Done::Stopped })
@@ -320,7 +334,7 @@ impl Attempt<'_> {
     fn compare(&self, receipt: &Receipt) -> Result<()> {
         for (name, job) in &self.jobs {
             let live = job.live();
-            if staged(&live.load) || live.load.upsert {
+            if live.load.upsert {
                 continue;
             }
             let sent = self.segments.get(name).map_or(0, |segment| segment.rows);
@@ -423,18 +437,24 @@ fn at_destination(error: Error) -> Error {
 struct AbortOnDrop(tokio::task::JoinHandle<Result<()>>);
 
 impl AbortOnDrop {
+    /// Ends the task and waits, within bounds, until what it held is let go: a query that runs at
+    /// a server is being cancelled then.
+    async fn give_up(&mut self) {
+        self.0.abort();
+        let _ = tokio::time::timeout(std::time::Duration::from_secs(2), &mut self.0).await;
+    }
+
     async fn join(mut self) -> Result<()> {
         match (&mut self.0).await {
             Ok(ended) => ended,
-            Err(e) if e.is_panic() => Err(panicked(e)),
+            Err(e) if e.is_panic() => Err(panicked(e.into_panic())),
             Err(_) => Err(Error::cancelled()),
         }
     }
 }
 
 /// A panic as an error: what it said is kept as the cause.
-pub fn panicked(error: tokio::task::JoinError) -> Error {
-    let payload = error.into_panic();
+pub fn panicked(payload: Box<dyn std::any::Any + Send>) -> Error {
     let said = payload
         .downcast_ref::<String>()
         .cloned()

@@ -1,13 +1,16 @@
 //! The end of a run: state into the config, the verdict, the summary, the last line.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 use waybill_protocol::event::{Outcome, Phase, Status};
 use waybill_protocol::{Body, Error, ErrorRecord, Event, Kind, Level, Origin, Result, SyncMode};
 
+use super::attempt::panicked;
 use super::begin::{Open, keep_newest, write_run_summary};
 use super::job::{Ended, StreamJob};
 use super::pipeline::{Outcomes, carry, tally};
@@ -28,7 +31,8 @@ pub async fn carry_out(
     let started = std::time::Instant::now();
     let said = Arc::new(AtomicU32::new(0));
     let watch = watch(&open, options, stop, &said);
-    let outcomes = carry(&open, project, options, stop).await;
+    let phases = AssertUnwindSafe(carry(&open, project, options, stop)).catch_unwind();
+    let outcomes = phases.await.unwrap_or_else(|payload| Outcomes::of(&panicked(payload)));
     merge(&open, project, &outcomes.jobs);
     watch.iter().for_each(tokio::task::JoinHandle::abort);
     // A request so late that its task did not come to speak is in the record all the same.

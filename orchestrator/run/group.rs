@@ -173,10 +173,15 @@ async fn replan(run: &Run, jobs: &[Arc<StreamJob>]) -> Result<Vec<Slice>> {
 /// One attempt of every slice. The first failure ends the others.
 async fn together(run: &Arc<Run>, slices: &[Slice], number: u32) -> Result<Done> {
     let stop = run.stop.orderly().child_token();
+    // Where the destination cannot load slices of one stream side by side, they take turns.
+    let side_by_side = if run.can.parallel_slices { slices.len().max(1) } else { 1 };
+    let turns = Arc::new(tokio::sync::Semaphore::new(side_by_side));
     let mut tasks = JoinSet::new();
     for slice in slices {
         let (run, slice, stop) = (Arc::clone(run), slice.clone(), stop.clone());
+        let turns = Arc::clone(&turns);
         tasks.spawn(async move {
+            let _turn = turns.acquire_owned().await;
             let _place = Arc::clone(&run.places).acquire_owned().await;
             attempt(&run, &slice, number, stop).await
         });
@@ -185,7 +190,7 @@ async fn together(run: &Arc<Run>, slices: &[Slice], number: u32) -> Result<Done>
     while let Some(ended) = tasks.join_next().await {
         let ended = match ended {
             Ok(ended) => ended,
-            Err(e) if e.is_panic() => Err(panicked(e)),
+            Err(e) if e.is_panic() => Err(panicked(e.into_panic())),
             Err(_) => Err(Error::cancelled()),
         };
         match ended {

@@ -123,6 +123,11 @@ async fn open_once(open: &Open, sessions: &Sessions, events: &Events, stop: &Sto
 }
 
 impl Outcomes {
+    /// Of a run that an error ended outside its phases.
+    pub fn of(error: &Error) -> Outcomes {
+        Outcomes::default().with(error)
+    }
+
     fn with(mut self, error: &Error) -> Outcomes {
         self.error = Some(error.record());
         self
@@ -395,13 +400,15 @@ async fn read(run: &Arc<Run>) -> Result<()> {
         if let Err(e) = ended
             && e.is_panic()
         {
-            let error = super::attempt::panicked(e);
+            let error = super::attempt::panicked(e.into_panic());
             jobs.iter()
                 .filter(|job| job.ended().is_none() && !job.live().whole)
                 .for_each(|job| job.fail(&error));
         }
     }
     ticker.abort();
+    // It holds the jobs until it is gone.
+    let _ = ticker.await;
     for job in jobs.iter().filter(|job| job.ended().is_none() && !job.live().whole) {
         job.fail(
             &Error::internal(format!("no slice was planned for stream {}", job.name)).origin(Origin::Source),

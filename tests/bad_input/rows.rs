@@ -146,3 +146,8 @@ fn rejected_rows_are_counted_and_kept_up_to_the_threshold() {
     told(project.run(), 1, &["t.csv"]);
     assert_eq!(project.rows("SELECT a FROM t ORDER BY a"), ["1", "4"], "the old table stays");
 }
+
+#[test]
+fn a_file_whose_only_line_is_broken_is_told_by_line() {
+    fails("t.jsonl", b"{\"a\": 1} {\"a\": 2}\n", json!({}), &["t.jsonl:1"]);
+}

@@ -129,6 +129,14 @@ impl From<Error> for Broken {
     }
 }
 
+/// Ends once the outlet takes nothing any more.
+async fn refused(outlet: Option<&Outlet>) {
+    match outlet {
+        Some(outlet) => outlet.refused().await,
+        None => std::future::pending().await,
+    }
+}
+
 async fn receive(
     busy: &mut Busy<'_>,
     statement: &str,
@@ -136,8 +144,12 @@ async fn receive(
     decoder: &mut Decoder,
     goal: &mut Goal<'_>,
 ) -> Result<(), Broken> {
-    let begun = tokio::time::timeout(stall, busy.conn()?.copy_out_raw(statement)).await;
-    let mut rows = begun.map_err(|_| Broken::Silent)?.map_err(Broken::Server)?;
+    let begun = tokio::time::timeout(stall, busy.conn()?.copy_out_raw(statement));
+    // A query may work for long before its first byte; an orderly stop does not wait for it.
+    let mut rows = tokio::select! {
+        begun = begun => begun.map_err(|_| Broken::Silent)?.map_err(Broken::Server)?,
+        () = refused(goal.outlet()) => return Err(Error::cancelled().into()),
+    };
     loop {
         match next(&mut rows, stall, goal.outlet()).await {
             Next::Chunk(chunk) => {

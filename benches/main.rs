@@ -7,7 +7,6 @@
 
 mod measure;
 #[path = "../connectors/postgres/server.rs"]
-#[allow(dead_code)]
 mod server;
 
 use std::path::{Path, PathBuf};

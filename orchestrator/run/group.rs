@@ -9,7 +9,8 @@ use waybill_protocol::{Body, Error, Kind, Level, Progress, Reading, Result, Slic
 
 use super::attempt::{Done, attempt, panicked};
 use super::job::{Ended, StreamJob};
-use super::{Run, plan, retry, staged};
+use super::refresh::refresh;
+use super::{Run, retry, staged};
 
 /// Times that the columns of a slice may be widened in one run.
 const WIDENINGS: u32 = 64;
@@ -143,7 +144,7 @@ async fn again(run: &Run, jobs: &[Arc<StreamJob>]) -> Result<Vec<Slice>> {
     for job in jobs {
         let direct = !staged(&job.live().load);
         if direct {
-            plan::refresh(run, job).await?;
+            refresh(run, job).await?;
         }
     }
     replan(run, jobs).await

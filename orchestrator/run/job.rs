@@ -13,30 +13,9 @@ use waybill_protocol::{
 use super::window::Window;
 use crate::summary::units::counted;
 
-/// A stream that is being loaded.
+/// A stream that is being loaded; what was decided about it reads as its own members.
 pub struct StreamJob {
-    /// Its name.
-    pub name: String,
-    /// What the person selected.
-    pub selection: StreamSelection,
-    /// How it is read.
-    pub mode: SyncMode,
-    /// How it is written.
-    pub write: WriteMode,
-    /// Cursor column (the source's name) and type, when it is read by cursor.
-    pub cursor: Option<(String, Logical)>,
-    /// Primary key, names of the source.
-    pub key: Vec<String>,
-    /// What the state belongs to.
-    pub fingerprint: String,
-    /// What the state rows of this run are based on.
-    pub based_on: Option<String>,
-    /// Whether this run moves state: not with a limit or a range.
-    pub moves_state: bool,
-    /// Rows in the table before this run, as far as the state knows; for the shrink guard.
-    pub rows_before: u64,
-    /// Rows and bytes expected, where known.
-    pub expected: (Option<u64>, Option<u64>),
+    settled: Settled,
     /// Where its events go.
     pub events: Events,
     /// Held by the slice that commits.
@@ -97,31 +76,8 @@ pub enum Ended {
 impl StreamJob {
     /// A job about to begin.
     pub fn new(settled: Settled, live: Live, events: Events) -> StreamJob {
-        let Settled {
-            name,
-            selection,
-            mode,
-            write,
-            cursor,
-            key,
-            fingerprint,
-            based_on,
-            moves_state,
-            rows_before,
-            expected,
-        } = settled;
         StreamJob {
-            name,
-            selection,
-            mode,
-            write,
-            cursor,
-            key,
-            fingerprint,
-            based_on,
-            moves_state,
-            rows_before,
-            expected,
+            settled,
             events,
             turn: Arc::default(),
             live: Mutex::new(live),
@@ -223,6 +179,14 @@ impl StreamJob {
     /// How it ended, once it has.
     pub fn ended(&self) -> Option<Ended> {
         self.live().ended.clone()
+    }
+}
+
+impl std::ops::Deref for StreamJob {
+    type Target = Settled;
+
+    fn deref(&self) -> &Settled {
+        &self.settled
     }
 }
 

@@ -4,20 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use waybill_protocol::{
-    Body, CatalogStream, CursorValue, Disposition, Error, Kind, Level, Logical, NullCursor, OnExisting,
-    Reading, Result, StateRow, StreamLoad, StreamRead, StreamSelection, StreamState, SyncMode, TableRecord,
-    TableRef, WriteMode,
+    Body, CatalogStream, Disposition, Error, Level, OnExisting, Reading, Result, StateRow, StreamLoad,
+    StreamRead, StreamSelection, SyncMode, TableRecord, TableRef, WriteMode,
 };
 
+use super::Run;
 use super::columns::{self, Columns};
 use super::evolve;
 use super::job::{Ended, Held, Live, Settled, StreamJob};
-use super::matching::{Match, fits, some_of};
+use super::matching::{Match, fits};
+use super::modes::{Modes, check_key, modes};
 use super::naming::{self, Wanted};
 use super::reconcile::{Decision, FingerprintOf, Known, Start, fingerprint, reconcile};
 use super::window::Window;
-use super::{Options, Run};
-use crate::summary::units::counted;
 
 /// What the destination holds of a connection before the run.
 pub struct Holdings {
@@ -25,17 +24,6 @@ pub struct Holdings {
     pub states: BTreeMap<String, StateRow>,
     /// Tables on record, of every connection.
     pub tables: Vec<TableRecord>,
-}
-
-/// How a stream is loaded, before its state is looked at.
-struct Modes {
-    mode: SyncMode,
-    write: WriteMode,
-    cursor: Option<(String, Logical)>,
-    key: Vec<String>,
-    files: bool,
-    from: Option<CursorValue>,
-    to: Option<CursorValue>,
 }
 
 /// Makes a job of every match. One that cannot be loaded is a job that has failed already.
@@ -207,113 +195,6 @@ fn say(events: &waybill_protocol::Events, decision: &Decision, row: Option<&Stat
     };
     let level = if decision.warn { Level::Warn } else { Level::Info };
     events.emit(level, body, decision.words.clone(), None);
-}
-
-/// Sync mode, write mode, cursor and key, or what is contradictory about them.
-fn modes(
-    selection: &StreamSelection,
-    stream: &CatalogStream,
-    options: &Options,
-    rows_before: u64,
-) -> Result<Modes> {
-    let wrong = |what: String, hint: &str| {
-        Err(Error::config(format!("stream {:?}: {what}", selection.name)).hint(hint))
-    };
-    let key = selection.primary_key.clone().unwrap_or_else(|| stream.primary_key.clone());
-    let files = stream.kind == "files";
-    let incremental = selection.mode == SyncMode::Incremental;
-    let write = selection.write.unwrap_or(match (selection.mode, key.is_empty()) {
-        (SyncMode::FullRefresh, _) => WriteMode::Overwrite,
-        (SyncMode::Incremental, false) => WriteMode::Merge,
-        (SyncMode::Incremental, true) => WriteMode::Append,
-    });
-    if incremental && write == WriteMode::Overwrite {
-        return wrong(
-            "incremental reading cannot overwrite".into(),
-            "use write: append or merge, or mode: full_refresh",
-        );
-    }
-    if write == WriteMode::Merge && key.is_empty() {
-        return wrong(
-            "write mode merge needs a primary key, and the source names none".into(),
-            "set primary_key: [...]",
-        );
-    }
-    if selection.null_cursor == NullCursor::IncludeAlways && write != WriteMode::Merge {
-        return wrong(
-            "null_cursor: include_always would add the same rows in every run".into(),
-            "use write: merge with a primary key",
-        );
-    }
-    let bounded = options.limit.is_some() || options.from.is_some() || options.to.is_some();
-    if bounded && write == WriteMode::Overwrite && rows_before > options.limit.unwrap_or(0) {
-        let what = format!(
-            "--from, --to and --limit would replace the {} loaded before by fewer",
-            counted(rows_before, "row")
-        );
-        return wrong(what, "use `waybill connection preview` to look at rows, or leave the bound out");
-    }
-    if bounded && write == WriteMode::Append {
-        return wrong(
-            "--from, --to and --limit never move state, and an append would add the same rows again later"
-                .into(),
-            "use them with merge or overwrite only",
-        );
-    }
-    let mut cursor = None;
-    if files && incremental && selection.cursor.is_some() {
-        return wrong(
-            "files are read file by file, not by cursor".into(),
-            "remove cursor; on_change says what happens to a file that changed",
-        );
-    }
-    if let Some(column) = &selection.cursor {
-        let field = stream.schema.field_with_name(column).map_err(|_| {
-            let names: Vec<&str> = stream.schema.fields().iter().map(|f| f.name().as_str()).collect();
-            Error::new(Kind::NotFound, format!("stream {:?}: no cursor column {column:?}", selection.name))
-                .hint(format!("columns are: {}", some_of(&names)))
-        })?;
-        let logical = Logical::of(field)?;
-        if !logical.ordered() {
-            return wrong(
-                format!("column {column:?} of type {logical} cannot be a cursor"),
-                "choose an integer, a date, a timestamp, a decimal, a text or a uuid v7",
-            );
-        }
-        cursor = Some((column.clone(), logical));
-    } else if incremental && !files {
-        let proposed: Vec<&str> = stream.cursors.iter().map(|c| c.column.as_str()).collect();
-        let hint = if proposed.is_empty() {
-            "choose a column that only grows, or mode: full_refresh".to_owned()
-        } else {
-            format!("set cursor: one of {}", some_of(&proposed))
-        };
-        return wrong("incremental reading needs a cursor".into(), &hint);
-    }
-    let bound = |flag: &str, text: &Option<String>| match (text, &cursor) {
-        (None, _) => Ok(None),
-        (Some(_), None) => Err(Error::config(format!("stream {:?}: {flag} needs a cursor", selection.name))
-            .hint("set cursor for the stream, or choose streams that have one with --stream")),
-        (Some(text), Some((column, logical))) => {
-            let value = CursorValue::parse(&serde_json::Value::from(text.clone()), *logical);
-            value.map(Some).map_err(|e| {
-                e.context(format!("{flag}, for cursor {column:?} of stream {:?}", selection.name))
-            })
-        }
-    };
-    let (from, to) = (bound("--from", &options.from)?, bound("--to", &options.to)?);
-    Ok(Modes { mode: selection.mode, write, cursor, key, files, from, to })
-}
-
-fn check_key(key: &[String], columns: &Columns) -> Result<()> {
-    match key.iter().find(|k| columns.read.field_with_name(k).is_err()) {
-        None => Ok(()),
-        Some(missing) => Err(Error::new(
-            Kind::NotFound,
-            format!("the primary key's column {missing:?} is not among the columns"),
-        )
-        .hint("correct primary_key, or add the column to columns")),
-    }
 }
 
 async fn decide(
@@ -517,48 +398,4 @@ fn read_of(
         staged,
         selection,
     })
-}
-
-/// Brings a job that loads directly to what the destination holds now: before another attempt.
-pub async fn refresh(run: &Run, job: &StreamJob) -> Result<()> {
-    if !job.moves_state {
-        return Ok(());
-    }
-    let scope = waybill_protocol::Scope::Stream(job.name.clone()).to_string();
-    // A commit whose answer was lost may still be under way: this waits for it under its lock.
-    run.destination.committed(&scope, "").await?;
-    let row = run.destination.states().await?.into_iter().find(|row| row.scope == scope);
-    let Some(row) = row.filter(|row| row.run_id == run.run_id) else {
-        return Ok(());
-    };
-    let state = StreamState::from_value(&row.value)
-        .map_err(|e| Error::internal("a state that was just written cannot be read").cause(e))?;
-    let (has_window, has_parts) = {
-        let live = job.live();
-        (live.held.window.clone(), live.read.reading == Reading::Files)
-    };
-    let parts = if has_parts { run.destination.parts(&job.name).await? } else { BTreeMap::new() };
-    let window = match has_window {
-        Some(window) => {
-            let mut fresh = window.emptied();
-            if let Some(stored) = &state.window {
-                fresh.fill(run.destination.window(&job.name).await?, stored, &job.name)?;
-            }
-            Some(fresh)
-        }
-        None => None,
-    };
-    let mut live = job.live();
-    let more = row.rows.saturating_sub(live.held.rows);
-    live.held = Held { state: Some(state), parts, window, rows: row.rows };
-    live.committed = true;
-    drop(live);
-    if more > 0 {
-        // A commit whose answer was lost had taken place.
-        job.count(|counts| {
-            counts.rows_loaded += more;
-            counts.commits += 1;
-        });
-    }
-    Ok(())
 }

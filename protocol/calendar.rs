@@ -154,7 +154,7 @@ fn parse_offset(text: &str) -> Option<i32> {
     }
     let sign = if text.starts_with('-') { -1 } else { 1 };
     let body = text[1..].replace(':', "");
-    if body.len() != 2 && body.len() != 4 {
+    if !body.is_ascii() || (body.len() != 2 && body.len() != 4) {
         return None;
     }
     let hours = digits(&body[..2], 2..=2)?;
@@ -186,7 +186,13 @@ mod tests {
         assert_eq!(parse_timestamp("1970-01-01 02:00:00+02:00"), Some((7_200_000_000, Some(7200))));
         assert_eq!(parse_timestamp("1970-01-01 00:00"), Some((0, None)));
         assert_eq!(parse_time("24:00:00"), Some(DAY_US));
-        for bad in ["1970-01-01", "1970-01-01T25:00:00", "1970-01-01T00:00:00+2", "1970-01-01T00:00:60"] {
+        for bad in [
+            "1970-01-01T00:00:00+aéb",
+            "1970-01-01",
+            "1970-01-01T25:00:00",
+            "1970-01-01T00:00:00+2",
+            "1970-01-01T00:00:60",
+        ] {
             assert_eq!(parse_timestamp(bad), None, "{bad}");
         }
     }

@@ -10,6 +10,7 @@ mod faces;
 mod files_to_sqlite;
 mod fixture;
 mod headless;
+mod kill_anywhere;
 mod killed;
 mod postgres;
 mod record;

@@ -99,6 +99,9 @@ pub enum Step {
         to: i64,
         /// Rows of a batch.
         batch: i64,
+        /// How rows resemble each other; absent: not at all.
+        #[serde(default)]
+        ties: Ties,
     },
     /// Sends a checkpoint: with a state where `floor` or `data` is given, else an empty patch.
     Checkpoint {
@@ -152,6 +155,44 @@ pub enum Step {
     WaitUntilStopped,
     /// Waits until the run is stopped at once; an orderly stop is not noticed.
     Hang,
+}
+
+/// How the rows of a table resemble each other.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ties {
+    /// So many rows share a value of the cursor, which counts from 0.
+    pub cursor: i64,
+    /// So many rows are the same in all other columns.
+    pub row: i64,
+}
+
+impl Default for Ties {
+    fn default() -> Ties {
+        Ties { cursor: 0, row: 1 }
+    }
+}
+
+impl Ties {
+    /// Whether rows share values of the cursor at all.
+    pub fn any(&self) -> bool {
+        self.cursor > 0
+    }
+
+    /// The cursor of the `n`-th row.
+    pub fn cursor(&self, n: i64) -> i64 {
+        if self.any() { (n - 1) / self.cursor } else { n }
+    }
+
+    /// The first row whose cursor is at least that.
+    pub fn first(&self, floor: i64) -> i64 {
+        if self.any() { floor * self.cursor + 1 } else { floor }
+    }
+
+    /// The number that stands in the other columns of the `n`-th row.
+    pub fn number(&self, n: i64) -> i64 {
+        (n - 1) / self.row.max(1) + 1
+    }
 }
 
 /// An error to be returned.

@@ -10,7 +10,7 @@ use waybill_protocol::{
     Patch, Progress, Reading, Reject, Result, Scope, Slice, Source, StreamRead, StreamSelection, StreamState,
 };
 
-use super::script::{ScriptedStream, SourceScript, Step};
+use super::script::{ScriptedStream, SourceScript, Step, Ties};
 use super::tally::Tally;
 use super::{act, rows};
 
@@ -146,7 +146,7 @@ impl Attempt<'_> {
                 let batch = rows::given(&self.schema, &rows)?;
                 return self.outlet.batch(&stream.unwrap_or_else(own), batch).await;
             }
-            Step::Table { from, to, batch } => return self.table(from, to, batch.max(1)).await,
+            Step::Table { from, to, batch, ties } => return self.table(from, to, batch.max(1), &ties).await,
             Step::Checkpoint { floor, data } => {
                 let moved = floor.is_some() || data.is_some();
                 let state = StreamState { data, ..at(floor, &self.state) };
@@ -187,10 +187,10 @@ impl Attempt<'_> {
         Ok(())
     }
 
-    async fn table(&self, from: i64, to: i64, batch: i64) -> Result<()> {
+    async fn table(&self, from: i64, to: i64, batch: i64, ties: &Ties) -> Result<()> {
         let by_cursor = matches!(self.read.reading, Reading::Cursor { .. });
         let floor = match &self.state.floor {
-            Some(CursorValue::Int(floor)) if by_cursor => *floor,
+            Some(CursorValue::Int(floor)) if by_cursor => ties.first(*floor),
             _ => from,
         };
         let mut next = from.max(floor);
@@ -198,11 +198,17 @@ impl Attempt<'_> {
         let to = to.min(limit.map_or(to, |rows| next.saturating_add(rows - 1)));
         while next <= to {
             let count = batch.min(to - next + 1);
-            let sent = rows::generated(&self.schema, next, count)?;
+            let sent = match &self.read.reading {
+                Reading::Cursor { column, .. } if ties.any() => {
+                    rows::tied(&self.schema, next, count, ties, column)?
+                }
+                _ => rows::generated(&self.schema, next, count)?,
+            };
             self.outlet.batch(&self.read.stream, sent).await?;
             next += count;
             if by_cursor {
-                let moved = limit.is_none().then(|| self.patch(&at(Some(next - 1), &self.state)));
+                let moved =
+                    limit.is_none().then(|| self.patch(&at(Some(ties.cursor(next - 1)), &self.state)));
                 let patch = moved.unwrap_or_default();
                 self.outlet.send(Message::Checkpoint { patch }).await?;
             }

@@ -5,30 +5,40 @@
 //! a server try a part of their points, each its own; `WAYBILL_KILL_ALL=1` tries all of them.
 
 mod point;
-mod route;
-mod rows;
+pub mod route;
+pub mod rows;
+mod ties;
 
-use point::{Point, kill, points};
+use std::fmt::Debug;
+use std::panic::AssertUnwindSafe;
+
+use point::{kill, points};
 use route::{From, Route, To};
 
 use crate::fixture::shim::Call;
+use crate::fixture::tell;
 
-/// Tries every `step`-th point from `offset` on.
+/// Tries every `step`-th point of a route from `offset` on.
 #[track_caller]
 fn every(name: &str, route: &Route, wanted: impl Fn(&Call) -> bool, step: usize, offset: usize) {
-    let step = if std::env::var_os("WAYBILL_KILL_ALL").is_some() { 1 } else { step };
-    let all = points(&route.calls, wanted);
-    let tried: Vec<Point> = all.iter().copied().skip(offset % step).step_by(step).collect();
+    every_of(name, &points(&route.calls, wanted), step, offset, |point| kill(route, *point));
+}
+
+/// Tries every `step`-th point from `offset` on; `kill` says whether the run lived that long.
+#[track_caller]
+fn every_of<P: Debug>(name: &str, all: &[P], step: usize, offset: usize, kill: impl Fn(&P) -> bool) {
+    let step = if std::env::var_os("WAYBILL_KILL_ALL").is_some() { 1 } else { step.max(1) };
+    let tried: Vec<&P> = all.iter().skip(offset % step).step_by(step).collect();
     let (mut reached, mut wrong) = (0, Vec::new());
     for point in &tried {
         // All of them are tried: where it goes wrong says as much as that it does.
-        match std::panic::catch_unwind(|| kill(route, *point)) {
+        match std::panic::catch_unwind(AssertUnwindSafe(|| kill(point))) {
             Ok(lived) => reached += usize::from(lived),
             Err(_) => wrong.push(point),
         }
     }
     assert!(wrong.is_empty(), "wrong at {} of {} points: {wrong:?}", wrong.len(), tried.len());
-    crate::fixture::tell(&format!("killed at {reached} of {} points: {name}", all.len()));
+    tell(&format!("killed at {reached} of {} points: {name}", all.len()));
     // A run now and then makes a call less than the one that was watched.
     assert!(reached * 20 >= tried.len() * 19, "{reached} of {} points were reached", tried.len());
 }

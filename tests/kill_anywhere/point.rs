@@ -88,13 +88,15 @@ fn whole_or_untouched(route: &Route, project: &Project, dead: &Value, place: &st
     let look = Project::new(serde_json::json!({}));
     copy_folder(project.dir(), look.dir());
     for table in TABLES {
-        let (now, before, after) = (route.target.rows(&look, table), route.before(table), route.expected(table));
+        let (now, before, after) =
+            (route.target.rows(&look, table), route.before(table), route.expected(table));
         // A table may have been made and not been filled yet.
         let none = |rows: &Option<Vec<String>>| rows.as_ref().is_none_or(Vec::is_empty);
         let old = now == before || (none(&now) && none(&before));
         assert!(old || now.as_ref() == Some(&after), "{place}: {table} holds {now:?}");
     }
-    let (said, there) = (dead["rows"].as_u64(), route.target.rows_of(&look, dead["run_id"].as_str().unwrap_or_default()));
+    let (said, there) =
+        (dead["rows"].as_u64(), route.target.rows_of(&look, dead["run_id"].as_str().unwrap_or_default()));
     assert!(said.is_some_and(|said| said <= there), "{place}: {said:?} rows said, {there} are there");
 }
 

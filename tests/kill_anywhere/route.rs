@@ -44,18 +44,24 @@ pub struct Route {
 impl Route {
     /// Prepares the first run of a route, or a later one after changes at the source.
     pub fn new(name: &str, from: From, to: To, later: bool) -> Route {
-        let project = source(&format!("kill_{name}_{later}_source"), from);
+        Route::on(PgServer::shared(), name, from, to, later)
+    }
+
+    /// The same with the databases on another server.
+    pub fn on(server: &'static PgServer, name: &str, from: From, to: To, later: bool) -> Route {
+        let source_name = format!("kill_{name}_{later}_source");
+        let project = source(server, &source_name, from);
         let target = match to {
             To::Sqlite => Target::Sqlite,
             To::Postgres => {
-                let database = Database::new(&format!("kill_{name}_{later}"));
+                let database = new_database(server, &format!("kill_{name}_{later}"));
                 postgres::destination(&project, &database);
                 Target::Postgres(database)
             }
         };
         if later {
             project.run().exits(0);
-            change(&project, &format!("kill_{name}_{later}_source"), from);
+            change(server, &project, &source_name, from);
         }
         let empty = match &target {
             Target::Sqlite => None,
@@ -110,7 +116,7 @@ pub fn shape(config: &Value) -> String {
     format!("{} {config}", if id.is_some() { "with an id" } else { "without an id" })
 }
 
-fn source(name: &str, from: From) -> Project {
+fn source(server: &'static PgServer, name: &str, from: From) -> Project {
     let by_cursor = |table: &str, more: Value| incremental(table, merged(json!({"cursor": "tick"}), more));
     let names = |prefix: &str| TABLES.map(|table| format!("{prefix}{table}"));
     let streams = |[whole, added, merged]: [String; 3]| {
@@ -128,7 +134,7 @@ fn source(name: &str, from: From) -> Project {
             project
         }
         From::Postgres => {
-            let database = Database::new(name);
+            let database = new_database(server, name);
             database.sql(&rows::fill(rows::before));
             postgres::source(&database, streams(names("public.")))
         }
@@ -157,10 +163,10 @@ fn source(name: &str, from: From) -> Project {
     project
 }
 
-fn change(project: &Project, name: &str, from: From) {
+fn change(server: &'static PgServer, project: &Project, name: &str, from: From) {
     match from {
         From::Sqlite => write(&project.path("source.db"), &rows::change()),
-        From::Postgres => drop(known(name).sql(&rows::change())),
+        From::Postgres => drop(Database { server, name: name.to_owned() }.sql(&rows::change())),
         From::Files => {
             project.file("whole/1.csv", rows::csv(&rows::after("whole")));
             std::fs::remove_file(project.path("whole/2.csv")).expect("the file is removed");
@@ -187,12 +193,15 @@ fn merged(mut one: Value, other: Value) -> Value {
 }
 
 fn write(path: &Path, sql: &str) {
-    rusqlite::Connection::open(path).expect("the file opens").execute_batch(sql).expect("the rows are written");
+    rusqlite::Connection::open(path)
+        .expect("the file opens")
+        .execute_batch(sql)
+        .expect("the rows are written");
     assert!(sqlite_rows(path, "PRAGMA integrity_check") == ["ok"]);
 }
 
-fn known(name: &str) -> Database {
-    Database { server: PgServer::shared(), name: name.to_owned() }
+fn new_database(server: &'static PgServer, name: &str) -> Database {
+    Database { server, name: server.database(name) }
 }
 
 /// A database that is a copy of another, in the place of what had its name.
@@ -200,6 +209,5 @@ fn clone_of(database: &Database, name: &str) -> Database {
     let server = database.server;
     server.psql("postgres", &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
     server.psql("postgres", &format!("CREATE DATABASE {name} TEMPLATE {}", database.name));
-    known(name)
+    Database { server, name: name.to_owned() }
 }
-

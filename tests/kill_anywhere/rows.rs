@@ -96,7 +96,8 @@ fn literal(row: &Row) -> String {
 /// Rows as a CSV file has them.
 pub fn csv(rows: &[Row]) -> String {
     let line = |row: &Row| {
-        let note = row.note.as_ref().map_or(String::new(), |note| format!("\"{}\"", note.replace('"', "\"\"")));
+        let note =
+            row.note.as_ref().map_or(String::new(), |note| format!("\"{}\"", note.replace('"', "\"\"")));
         format!("{},{},{note},{:?}\n", row.id, row.tick, row.quarters as f64 / 4.0)
     };
     "id,tick,note,ratio\n".to_owned() + &rows.iter().map(line).collect::<String>()
@@ -134,7 +135,8 @@ impl Target {
 
     /// Tables that no run should leave behind.
     pub fn leftovers(&self, project: &Project) -> Vec<String> {
-        let own = "'waybill_connections', '_waybill_state', '_waybill_tables', '_waybill_window', '_waybill_files'";
+        let own =
+            "'waybill_connections', '_waybill_state', '_waybill_tables', '_waybill_window', '_waybill_files'";
         let own = own.replacen('\'', "'_", 1);
         self.ask(project, &match self {
             Target::Sqlite => format!("SELECT name FROM sqlite_schema WHERE type = 'table' AND name LIKE '\\_waybill%' ESCAPE '\\' AND name NOT IN ({own})"),

@@ -117,7 +117,7 @@ fn merge(open: &Open, project: &Project, jobs: &[Arc<StreamJob>]) {
     let mut states = BTreeMap::new();
     for job in jobs {
         let live = job.live();
-        if job.mode == SyncMode::Incremental && job.moves_state && live.committed {
+        if job.mode == SyncMode::Incremental && job.moves_state && live.committed && !live.doubted {
             let shown = live.held.state.as_ref().map_or(Value::Null, waybill_protocol::StreamState::shown);
             let cursor = Some(shown).filter(|shown| !shown.is_null());
             states.insert(job.name.clone(), StateEntry::written(cursor, None).to_value());
@@ -178,7 +178,8 @@ fn verdict(outcomes: &Outcomes, stop: &Stop) -> Verdict {
         let error = first.or_else(|| outcomes.error.clone()).filter(|e| e.kind != Kind::Cancelled);
         return Verdict { status: Status::Cancelled, exit_code: reason.exit_code(), error };
     }
-    let run_error = outcomes.error.clone();
+    let run_error = outcomes.error.clone().map(unasked);
+    let first = first.or_else(|| (stopped > 0).then(|| unasked(Error::cancelled().record())));
     match (run_error, first) {
         (None, None) => Verdict { status: Status::Succeeded, exit_code: 0, error: None },
         (Some(error), _) => {
@@ -195,6 +196,19 @@ fn verdict(outcomes: &Outcomes, stop: &Stop) -> Verdict {
             Verdict { status: Status::Failed, exit_code: worst(codes), error: Some(error) }
         }
     }
+}
+
+/// Nobody asked the run to end: what ended it as if somebody had is a fault, and no success.
+fn unasked(error: ErrorRecord) -> ErrorRecord {
+    if error.kind != Kind::Cancelled {
+        return error;
+    }
+    let mut record =
+        Error::internal("a connector gave up as if the run were to end, and nobody asked for that")
+            .hint("this is a bug: report it with this run's event log")
+            .record();
+    (record.stream, record.origin) = (error.stream, error.origin);
+    record
 }
 
 fn terminal(verdict: &Verdict, jobs: &[Arc<StreamJob>], started: std::time::Instant) -> Event {

@@ -15,6 +15,7 @@ pub(super) struct Merge {
     /// Creates it; it goes with the transaction.
     pub create: String,
     /// Moves its rows into the table: of each key the one with the highest cursor, then the last.
+    /// Answers how many keys were new.
     pub apply: String,
 }
 
@@ -45,9 +46,11 @@ impl Merge {
             true => "NOTHING".to_owned(),
             false => format!("UPDATE SET {}", updates.join(", ")),
         };
+        // A row that was there is locked before it is updated, and its new version shows that.
         let apply = format!(
-            "INSERT INTO {} ({columns}) SELECT DISTINCT ON ({key}) {columns} FROM {} \
-             ORDER BY {key}, {cursor}{} DESC ON CONFLICT ({key}) DO {action}",
+            "WITH merged AS (INSERT INTO {} ({columns}) SELECT DISTINCT ON ({key}) {columns} FROM {} \
+             ORDER BY {key}, {cursor}{} DESC ON CONFLICT ({key}) DO {action} RETURNING xmax = 0 AS fresh) \
+             SELECT (count(*) FILTER (WHERE fresh))::text FROM merged",
             ready.place.sql(),
             temp.sql(),
             ident(ORDINAL)

@@ -1,5 +1,8 @@
 //! What is tried again, what is not, and that no row is lost or doubled by it.
 
+mod counts;
+mod lies;
+
 use serde_json::{Value, json};
 
 use crate::fixture::{Project, script};

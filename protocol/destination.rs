@@ -310,7 +310,8 @@ pub trait Writer: Send {
 
     /// Makes everything written since the last commit durable together with `commit`, in one
     /// transaction that checks the fence. When the answer is lost the error is retryable and the
-    /// orchestrator asks [`Destination::committed`].
+    /// orchestrator asks [`Destination::committed`]; whatever the answer, it calls `abort` before it
+    /// uses the writer again.
     async fn commit(&mut self, commit: &Commit) -> Result<Receipt>;
 
     /// Gives up everything since the last commit.

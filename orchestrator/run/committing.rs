@@ -27,13 +27,18 @@ impl Attempt<'_> {
         for job in self.jobs.values().filter(|job| !staged(&job.live().load)) {
             self.run.rejects.before_commit(job)?;
         }
+        let mut ready = Ok(());
         let committed = self.writer.commit(&commit);
         let receipt = match or_at_once(self.run, committed).await {
             Ok(receipt) => Some(receipt),
             Err(error) => {
                 let error = at_destination(error);
                 match or_at_once(self.run, async { Ok(settle(self.run, &commit, &error).await) }).await? {
-                    Settled::TookPlace => None,
+                    Settled::TookPlace => {
+                        // After an error a writer is used again only from its last commit on.
+                        ready = self.writer.abort().await.map_err(at_destination);
+                        None
+                    }
                     Settled::DidNot => {
                         for job in self.jobs.values() {
                             self.run.rejects.again(&job.name)?;
@@ -53,7 +58,7 @@ impl Attempt<'_> {
         }
         self.apply(&commit, next, receipt, started).await;
         self.acknowledge().await;
-        Ok(())
+        ready
     }
 
     fn prepare_commit(&self, patch: &Patch) -> Result<(Commit, BTreeMap<String, Held>)> {

@@ -14,7 +14,7 @@ use super::attempt::panicked;
 use super::begin::{Open, keep_newest, write_run_summary};
 use super::job::{Ended, StreamJob};
 use super::pipeline::{Outcomes, carry, tally};
-use super::{Options, Stop, worst};
+use super::{Options, Stop, error_of, unasked, worst};
 use crate::events::memory::memory;
 use crate::store::project::Project;
 use crate::store::state::{StateEntry, merge_state};
@@ -178,8 +178,8 @@ fn verdict(outcomes: &Outcomes, stop: &Stop) -> Verdict {
         let error = first.or_else(|| outcomes.error.clone()).filter(|e| e.kind != Kind::Cancelled);
         return Verdict { status: Status::Cancelled, exit_code: reason.exit_code(), error };
     }
-    let run_error = outcomes.error.clone().map(unasked);
-    let first = first.or_else(|| (stopped > 0).then(|| unasked(Error::cancelled().record())));
+    let run_error = outcomes.error.as_ref().map(|record| unasked(error_of(record)).record());
+    let first = first.or_else(|| (stopped > 0).then(|| unasked(Error::cancelled()).record()));
     match (run_error, first) {
         (None, None) => Verdict { status: Status::Succeeded, exit_code: 0, error: None },
         (Some(error), _) => {
@@ -193,22 +193,10 @@ fn verdict(outcomes: &Outcomes, stop: &Stop) -> Verdict {
                 Some(Ended::Failed(error)) => Some(error.exit_code()),
                 _ => None,
             });
+            let codes = codes.chain([error.exit_code()]);
             Verdict { status: Status::Failed, exit_code: worst(codes), error: Some(error) }
         }
     }
-}
-
-/// Nobody asked the run to end: what ended it as if somebody had is a fault, and no success.
-fn unasked(error: ErrorRecord) -> ErrorRecord {
-    if error.kind != Kind::Cancelled {
-        return error;
-    }
-    let mut record =
-        Error::internal("a connector gave up as if the run were to end, and nobody asked for that")
-            .hint("this is a bug: report it with this run's event log")
-            .record();
-    (record.stream, record.origin) = (error.stream, error.origin);
-    record
 }
 
 fn terminal(verdict: &Verdict, jobs: &[Arc<StreamJob>], started: std::time::Instant) -> Event {

@@ -10,7 +10,7 @@ use waybill_protocol::{Body, Error, Kind, Level, Origin, Progress, Reading, Resu
 use super::attempt::{Done, attempt, panicked};
 use super::job::{Ended, StreamJob};
 use super::refresh::refresh;
-use super::{Run, retry, staged};
+use super::{Run, retry, staged, unasked};
 
 /// Times that the columns of a slice may be widened in one run.
 const WIDENINGS: u32 = 64;
@@ -68,12 +68,17 @@ pub async fn load(run: Arc<Run>, group: Group) {
             }
         }
         Ok(_) => jobs.iter().for_each(|job| job.finish(Ended::Stopped)),
-        Err(error) => jobs.iter().for_each(|job| {
-            // Of a commit that nobody knows of, a line too many is better than one too few.
-            run.rejects.committed(job);
-            run.rejects.summarise(job);
-            job.fail(&error);
-        }),
+        Err(error) if run.stop.reason().is_none() => give_up(&run, &jobs, &unasked(error)),
+        Err(error) => give_up(&run, &jobs, &error),
+    }
+}
+
+fn give_up(run: &Run, jobs: &[Arc<StreamJob>], error: &Error) {
+    for job in jobs {
+        // Of a commit that nobody knows of, a line too many is better than one too few.
+        run.rejects.committed(job);
+        run.rejects.summarise(job);
+        job.fail(error);
     }
 }
 

@@ -43,7 +43,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use waybill_protocol::{
-    Budget, Capabilities, Destination, Disposition, Error, ErrorRecord, Events, Result, Slice, Source,
+    Budget, Capabilities, Destination, Disposition, Error, ErrorRecord, Events, Kind, Result, Slice, Source,
     StreamLoad,
 };
 
@@ -179,6 +179,21 @@ fn staged(load: &StreamLoad) -> bool {
 /// A fresh id for a commit.
 fn commit_id() -> String {
     uuid::Uuid::now_v7().to_string()
+}
+
+/// An error of a run that nobody asked to end: what gave up as if somebody had is a fault, and no
+/// success.
+fn unasked(error: Error) -> Error {
+    if error.kind() != Kind::Cancelled {
+        return error;
+    }
+    let mut fault =
+        Error::internal("a connector gave up as if the run were to end, and nobody asked for that")
+            .hint("this is a bug: report it with this run's event log");
+    if let Some(origin) = error.get_origin() {
+        fault = fault.origin(origin);
+    }
+    fault.cause(error)
 }
 
 /// The error that a record speaks of.

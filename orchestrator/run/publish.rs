@@ -8,7 +8,7 @@ use super::attempt::or_at_once;
 use super::job::{Ended, StreamJob};
 use super::pipeline::to_publish;
 use super::settle::{Settled, settle};
-use super::{Run, commit, retry};
+use super::{Run, commit, retry, unasked};
 use crate::summary::units::counted;
 
 /// Publishes what is whole; a stream whose publication fails has failed.
@@ -23,6 +23,9 @@ pub async fn publish_all(run: &Run) {
         }
         match publish(run, &job).await {
             Ok(()) => job.finish(Ended::Succeeded),
+            Err(error) if run.stop.reason().is_none() => {
+                job.fail(&unasked(error.origin(Origin::Destination)))
+            }
             Err(error) => job.fail(&error.origin(Origin::Destination)),
         }
     }

@@ -1,7 +1,13 @@
 //! What is tried again, what is not, and that no row is lost or doubled by it.
 
+mod budget;
 mod counts;
+mod kinds;
 mod lies;
+mod lost_answers;
+mod partial;
+mod proxy;
+mod stall;
 
 use serde_json::{Value, json};
 

@@ -13,12 +13,12 @@ use waybill_protocol::{Body, Budget, Error, Events, Level, Result};
 use super::{Options, Stop};
 use crate::events::log::{EventLog, LogHeader, Reporter};
 use crate::events::redact::Redactor;
-use crate::history::Archive;
+use crate::history::{host, with_archive};
 use crate::store::artifacts::Artifacts;
 use crate::store::atomic::write_atomic;
 use crate::store::config::{self, Connection, LoadedConfig};
 use crate::store::edit::ensure_id;
-use crate::store::lock::{Holder, RunLock, is_held};
+use crate::store::lock::{Holder, RunLock};
 use crate::store::project::Project;
 use crate::summary::{RunStatus, Summary, write_summary};
 
@@ -52,16 +52,6 @@ pub struct Open {
     pub budget: Budget,
     /// Held until the run has ended.
     pub lock: RunLock,
-}
-
-/// The name of this host.
-pub fn host() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .or_else(|_| std::fs::read_to_string("/etc/hostname"));
-    name.map(|name| name.trim().to_owned())
-        .ok()
-        .filter(|name| !name.is_empty())
-        .unwrap_or_else(|| "localhost".to_owned())
 }
 
 /// Loads the connection, takes the run lock and opens the event log.
@@ -173,12 +163,6 @@ pub fn keep_newest(project: &Project, connection_id: Uuid, keep: u32) {
 /// Writes the summaries of runs that were killed: best effort, the log keeps the truth.
 fn settle_crashed(project: &Project) {
     let _ = with_archive(project, |archive| archive.rebuild_missing(write).map(drop));
-}
-
-fn with_archive<T>(project: &Project, work: impl FnOnce(&Archive<'_>) -> Result<T>) -> Result<T> {
-    let locked = |id: &str| id.parse().is_ok_and(|id| is_held(project, id));
-    let host = host();
-    work(&Archive::new(&project.runs_dir, &project.run_logs_dir, &host, &locked))
 }
 
 /// Writes a file of the record atomically.

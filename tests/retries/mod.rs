@@ -5,9 +5,11 @@ mod counts;
 mod kinds;
 mod lies;
 mod lost_answers;
+mod merge_rows;
 mod partial;
 mod proxy;
 mod stall;
+mod stops;
 
 use serde_json::{Value, json};
 

@@ -73,7 +73,7 @@ fn a_backend_reads_the_same() {
 #[test]
 fn a_stream_that_is_gone_is_a_failed_stream() {
     let gone = json!({"name": "nowhere"});
-    let project = project(&[gone.clone()]);
+    let project = project(std::slice::from_ref(&gone));
     project.run().exits(5).says(&["nowhere"]);
     let summary = project.summary();
     assert_eq!(summary["errors"]["nowhere"]["kind"], "not_found");

@@ -136,8 +136,9 @@ impl PgWriter {
             if let Some(merge) = &s.merge {
                 let rows = tx.run(&merge.apply).await.map_err(|e| e.stream(name))?;
                 let fresh = rows.first().map(|row| text(row, 0)).transpose()?.flatten();
-                let fresh = fresh.and_then(|fresh| fresh.parse().ok()).unwrap_or(0);
-                *receipt.gone.entry(name.clone()).or_default() += s.pending.saturating_sub(fresh);
+                if let Some(fresh) = fresh.and_then(|fresh| fresh.parse().ok()) {
+                    *receipt.gone.entry(name.clone()).or_default() += s.pending.saturating_sub(fresh);
+                }
             }
         }
         // Last, so that nobody has to wait for the fence longer than the ledger takes.

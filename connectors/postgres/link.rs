@@ -47,7 +47,7 @@ pub(super) struct Server {
     connect_timeout: Duration,
     idle: Mutex<Vec<Live>>,
     cleanups: Mutex<Vec<JoinHandle<()>>>,
-    own: Mutex<BTreeSet<String>>,
+    patience_spent: Mutex<BTreeSet<String>>,
 }
 
 /// An open connection.
@@ -75,7 +75,7 @@ impl Server {
             connect_timeout: address.connect_timeout,
             idle: Mutex::default(),
             cleanups: Mutex::default(),
-            own: Mutex::default(),
+            patience_spent: Mutex::default(),
             ctx,
         });
         let started = Instant::now();
@@ -196,15 +196,14 @@ impl Server {
         if self.ctx.role == "destination" { Origin::Destination } else { Origin::Source }
     }
 
-    /// Virtual transactions that this run holds open for reading.
-    pub(super) fn own_transactions(&self) -> BTreeSet<String> {
-        lock(&self.own).clone()
+    /// Whether somebody has waited long for this transaction already, and in vain.
+    pub(super) fn outlasted(&self, transaction: &str) -> bool {
+        lock(&self.patience_spent).contains(transaction)
     }
 
-    /// Notes a virtual transaction held open for reading, until the guard is dropped.
-    pub(super) fn hold(self: &Arc<Server>, transaction: String) -> Held {
-        lock(&self.own).insert(transaction.clone());
-        Held { server: Arc::clone(self), transaction }
+    /// Notes that a long wait for this transaction was in vain: once in a run is enough.
+    pub(super) fn outlast(&self, transaction: &str) {
+        lock(&self.patience_spent).insert(transaction.to_owned());
     }
 
     /// Waits until queries that were given up are cancelled at the server.
@@ -214,6 +213,43 @@ impl Server {
         while lock(&self.cleanups).iter().any(|task| !task.is_finished()) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+    }
+
+    /// Ends when a peer that works on a statement of ours has gone silent: each time the stall limit
+    /// has passed, another connection asks whether it still does. Work that takes long is none of
+    /// its business; behind a pooler nothing can be asked, and it never ends.
+    pub(super) async fn gone_silent(self: Arc<Server>, pid: i32, since: String) -> Error {
+        let stall = self.ctx.deadlines.stall;
+        if self.pooler || pid == 0 || since.is_empty() {
+            return std::future::pending().await;
+        }
+        let mut missed = 0;
+        loop {
+            tokio::time::sleep(stall).await;
+            match tokio::time::timeout(self.connect_timeout, self.works(pid, &since)).await {
+                Ok(Ok(true)) => missed = 0,
+                // Its answer may just be on its way.
+                _ => missed += 1,
+            }
+            if missed > 1 {
+                let seconds = stall.as_secs_f64();
+                let message = format!("{} sent no answer for {seconds}s", self.host_port);
+                return Error::new(Kind::Timeout, message).origin(self.origin()).hint(
+                    "look whether the server and the way to it are well, or raise stall_timeout_ms of the connection",
+                );
+            }
+        }
+    }
+
+    async fn works(&self, pid: i32, since: &str) -> std::result::Result<bool, sqlx::Error> {
+        let mut conn = self.options.connect().await?;
+        let sql = format!(
+            "SELECT 1 FROM pg_stat_activity WHERE pid = {pid} AND backend_start = {} AND state = 'active'",
+            sql::literal(since)
+        );
+        let found = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_optional(&mut conn).await?;
+        let _ = conn.close().await;
+        Ok(found.is_some())
     }
 
     /// Closes the idle connections and says so.
@@ -253,17 +289,5 @@ impl Server {
         let mut cleanups = lock(&self.cleanups);
         cleanups.retain(|task| !task.is_finished());
         cleanups.push(task);
-    }
-}
-
-/// A virtual transaction that this run holds open for reading.
-pub(super) struct Held {
-    server: Arc<Server>,
-    transaction: String,
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        lock(&self.server.own).remove(&self.transaction);
     }
 }

@@ -12,7 +12,7 @@ use sqlx::{AssertSqlSafe, Row};
 use waybill_protocol::{Error, Kind, Result};
 
 use super::link::Live;
-pub(super) use super::link::{Facts, Held, Server};
+pub(super) use super::link::{Facts, Server};
 use crate::deadline;
 
 /// One connection. Dropped, it is closed; [`Session::release`] keeps it for the next use.
@@ -35,6 +35,12 @@ impl Session {
     /// Whether statements can still be sent.
     pub(super) fn usable(&self) -> bool {
         self.live.is_some()
+    }
+
+    /// Ends when the server has gone silent over a statement; see [`Server::gone_silent`].
+    pub(super) fn gone_silent(&self) -> impl Future<Output = Error> + Send + use<> {
+        let (pid, since) = self.live.as_ref().map_or((0, String::new()), |l| (l.pid, l.since.clone()));
+        Arc::clone(&self.server).gone_silent(pid, since)
     }
 
     /// Keeps the connection for the next [`Server::session`]; one in a transaction is closed.

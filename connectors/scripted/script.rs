@@ -20,6 +20,9 @@ pub struct SourceScript {
     /// Its discovery fails with this.
     #[serde(default)]
     pub discover: Option<Failure>,
+    /// What gets in the way of everything but its reads: open, check, discover, plan, acknowledge.
+    #[serde(default)]
+    pub faults: Vec<Fault>,
     /// Its streams.
     pub streams: Vec<ScriptedStream>,
 }
@@ -207,6 +210,12 @@ pub struct Failure {
     /// Its own answer to whether to try again.
     #[serde(default)]
     pub retryable: Option<bool>,
+    /// How long it asks to wait before that.
+    #[serde(default)]
+    pub wait_ms: Option<u64>,
+    /// The stream that it belongs to.
+    #[serde(default)]
+    pub stream: Option<String>,
 }
 
 fn as_scripted() -> String {
@@ -216,9 +225,15 @@ fn as_scripted() -> String {
 impl Failure {
     /// The error.
     pub fn error(&self) -> Error {
-        let error = Error::new(self.kind, &self.message);
-        match self.retryable {
-            Some(retryable) => error.retry(retryable),
+        let mut error = Error::new(self.kind, &self.message);
+        if let Some(retryable) = self.retryable {
+            error = error.retry(retryable);
+        }
+        if let Some(ms) = self.wait_ms {
+            error = error.wait(std::time::Duration::from_millis(ms));
+        }
+        match &self.stream {
+            Some(stream) => error.stream(stream),
             None => error,
         }
     }
@@ -253,9 +268,12 @@ pub struct Fault {
     /// Waits.
     #[serde(default)]
     pub wait_ms: u64,
-    /// Adds so many rows to the receipt: a lie.
+    /// Adds so many rows to the receipt, or takes them off: a lie.
     #[serde(default)]
-    pub extra_rows: u64,
+    pub extra_rows: i64,
+    /// Says that a commit or a publication took place, and does nothing of it.
+    #[serde(default)]
+    pub lie: bool,
     /// Breaks off with a panic.
     #[serde(default)]
     pub panic: bool,
@@ -264,12 +282,20 @@ pub struct Fault {
     pub fail: Option<Failure>,
 }
 
-/// What a destination is asked to do.
+/// What a source or a destination is asked to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Operation {
-    /// `Destination::check`.
+    /// Opening a session.
+    Open,
+    /// `check`.
     Check,
+    /// `Source::discover`.
+    Discover,
+    /// `Source::plan`.
+    Plan,
+    /// `Source::acknowledge`.
+    Acknowledge,
     /// `Destination::begin`.
     Begin,
     /// `Destination::states`.

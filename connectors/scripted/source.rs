@@ -10,7 +10,8 @@ use waybill_protocol::{
     Patch, Progress, Reading, Reject, Result, Scope, Slice, Source, StreamRead, StreamSelection, StreamState,
 };
 
-use super::script::{ScriptedStream, SourceScript, Step, Ties};
+use super::faults::Faults;
+use super::script::{Operation, ScriptedStream, SourceScript, Step, Ties};
 use super::tally::Tally;
 use super::{act, rows};
 
@@ -19,11 +20,15 @@ pub(super) struct ScriptedSource {
     ctx: Context,
     script: SourceScript,
     tally: Tally,
+    pub(super) faults: Faults,
 }
 
 impl ScriptedSource {
     pub(super) fn new(ctx: Context, script: SourceScript, path: PathBuf) -> ScriptedSource {
-        ScriptedSource { ctx, script, tally: Tally::of(Some(&path)) }
+        // Counters of their own: two that share a file would overwrite each other's.
+        let beside = path.with_extension("faults");
+        let faults = Faults::new(ctx.clone(), script.faults.clone(), Some(&beside));
+        ScriptedSource { ctx, script, tally: Tally::of(Some(&path)), faults }
     }
 
     fn stream(&self, name: &str) -> Result<&ScriptedStream> {
@@ -45,13 +50,15 @@ impl ScriptedSource {
 #[async_trait]
 impl Source for ScriptedSource {
     async fn check(&self) -> Result<Vec<Check>> {
-        Ok(vec![match &self.script.check {
+        let found = match &self.script.check {
             Some(failure) => Check::failed("script", &failure.error()),
             None => Check::passed("script", format!("{} streams", self.script.streams.len())),
-        }])
+        };
+        self.faults.around(Operation::Check, async { Ok(vec![found]) }).await
     }
 
     async fn discover(&self, selections: &[StreamSelection]) -> Result<Catalog> {
+        self.faults.around(Operation::Discover, async { Ok(()) }).await?;
         if let Some(failure) = &self.script.discover {
             return Err(failure.error());
         }
@@ -67,6 +74,7 @@ impl Source for ScriptedSource {
     }
 
     async fn plan(&self, streams: &[Arc<StreamRead>], _progress: &Progress) -> Result<Vec<Slice>> {
+        self.faults.around(Operation::Plan, async { Ok(()) }).await?;
         let mut slices = Vec::new();
         for read in streams {
             let parts = &self.stream(&read.stream)?.slices;
@@ -93,6 +101,10 @@ impl Source for ScriptedSource {
             }
         }
         Ok(())
+    }
+
+    async fn acknowledge(&self, _progress: &Progress) -> Result<()> {
+        self.faults.around(Operation::Acknowledge, async { Ok(()) }).await
     }
 
     async fn close(&self) {}

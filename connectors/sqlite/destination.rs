@@ -119,7 +119,7 @@ impl Destination for SqliteDestination {
             ledger::create(&turn)?;
             let epoch = ledger::take_fence(&turn, &session.ctx)?;
             session.finish(turn, stop)?;
-            session.begun(Fence { epoch, wal, file: session.file()? })?;
+            session.begun(Fence { epoch, wal, file: session.file()? });
             Ok(rusqlite::version())
         });
         let version = version.await?;

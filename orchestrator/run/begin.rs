@@ -13,7 +13,7 @@ use waybill_protocol::{Body, Budget, Error, Events, Level, Result};
 use super::{Options, Stop};
 use crate::events::log::{EventLog, LogHeader, Reporter};
 use crate::events::redact::Redactor;
-use crate::history::Archive;
+use crate::history::{Archive, host, with_archive};
 use crate::store::artifacts::Artifacts;
 use crate::store::atomic::{sweep, write_atomic};
 use crate::store::config::{self, Connection, LoadedConfig};
@@ -52,16 +52,6 @@ pub struct Open {
     pub budget: Budget,
     /// Held until the run has ended.
     pub lock: RunLock,
-}
-
-/// The name of this host.
-pub fn host() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .or_else(|_| std::fs::read_to_string("/etc/hostname"));
-    name.map(|name| name.trim().to_owned())
-        .ok()
-        .filter(|name| !name.is_empty())
-        .unwrap_or_else(|| "localhost".to_owned())
 }
 
 /// Loads the connection, takes the run lock and opens the event log.
@@ -174,20 +164,9 @@ pub fn keep_newest(project: &Project, connection_id: Uuid, keep: u32) {
 /// connection `ours` is held by the run that is about to open its log: earlier ones are over.
 fn settle_crashed(project: &Project, ours: Uuid) {
     let locked = |id: &str| id.parse().is_ok_and(|id| id != ours && is_held(project, id));
-    let _ = archive(project, &locked, |archive| archive.rebuild_missing(write).map(drop));
-}
-
-fn with_archive<T>(project: &Project, work: impl FnOnce(&Archive<'_>) -> Result<T>) -> Result<T> {
-    archive(project, &|id| id.parse().is_ok_and(|id| is_held(project, id)), work)
-}
-
-fn archive<T>(
-    project: &Project,
-    locked: &dyn Fn(&str) -> bool,
-    work: impl FnOnce(&Archive<'_>) -> Result<T>,
-) -> Result<T> {
     let host = host();
-    work(&Archive::new(&project.runs_dir, &project.run_logs_dir, &host, locked))
+    let archive = Archive::new(&project.runs_dir, &project.run_logs_dir, &host, &locked);
+    let _ = archive.rebuild_missing(write);
 }
 
 /// Writes a file of the record atomically, over what a killed process left of the same write.

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use waybill_protocol::Result;
 
-use super::archive::{resolve, with_archive};
+use super::archive::resolve;
 use super::look::to_second;
 use crate::cli::terminal::Terminal;
-use crate::history::{Archive, RunEntry};
+use crate::history::{Archive, RunEntry, with_archive};
 use crate::store::atomic::{sweep, write_atomic};
 use crate::store::project::Project;
 use crate::summary::units::{bytes, count, duration};

@@ -264,7 +264,8 @@ impl Server {
         self.ctx.events.info(Body::ConnectionClosed { role }, message);
     }
 
-    /// Has the server cancel what a lost connection was doing.
+    /// Has the server end what a lost connection was doing, its transaction with it: one that only
+    /// waits for its next statement would hold its locks until its client is missed.
     pub(super) fn cancel(self: &Arc<Server>, pid: i32, since: String) {
         // Behind a pooler the backend may serve somebody else by now: there the statement's own
         // limit and the closed connection have to do.
@@ -278,7 +279,7 @@ impl Server {
             let work = async {
                 let Ok(mut conn) = server.options.connect().await else { return };
                 let sql = format!(
-                    "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE pid = {pid} AND backend_start = {}",
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = {pid} AND backend_start = {}",
                     sql::literal(&since)
                 );
                 let _ = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut conn).await;

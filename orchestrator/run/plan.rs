@@ -234,7 +234,7 @@ async fn decide(
         });
     }
     let table_empty = match row {
-        Some(row) if row.rows > 0 => run.destination.inspect(table).await?.is_none_or(|info| info.empty),
+        Some(row) if row.rows > 0 => asked(run, || run.destination.inspect(table)).await?.is_none_or(|info| info.empty),
         _ => true,
     };
     let decision = reconcile(&Known {
@@ -266,6 +266,11 @@ fn held_at(decision: &Decision, row: Option<&StateRow>, replace: bool) -> Held {
     Held { state, rows, ..Held::default() }
 }
 
+/// An answer of the destination, asked for again while a passing fault is in the way.
+async fn asked<T, F: Future<Output = Result<T>>>(run: &Run, question: impl Fn() -> F) -> Result<T> {
+    run.policy.steadily(&run.events, &run.stop, question).await
+}
+
 /// Loads the window of an append by cursor and the ledger of files.
 async fn fill(
     run: &Run,
@@ -277,7 +282,7 @@ async fn fill(
 ) -> Result<()> {
     let continues = matches!(decision.start, Start::Continue(_)) && held.state.is_some();
     if modes.files && modes.mode == SyncMode::Incremental && continues {
-        held.parts = run.destination.parts(&selection.name).await?;
+        held.parts = asked(run, || run.destination.parts(&selection.name)).await?;
     }
     if let Some((cursor, _)) = &modes.cursor
         && modes.mode == SyncMode::Incremental
@@ -287,8 +292,8 @@ async fn fill(
         // A start that a person set has no known rows; what the destination holds is cleared then.
         let stored = held.state.as_ref().and_then(|state| state.window.clone()).filter(|_| continues);
         if let Some(stored) = stored {
-            let filled =
-                window.fill(run.destination.window(&selection.name).await?, &stored, &selection.name);
+            let entries = asked(run, || run.destination.window(&selection.name)).await?;
+            let filled = window.fill(entries, &stored, &selection.name);
             match filled {
                 Err(error) if decision.rule == "1" => {
                     let message =

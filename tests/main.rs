@@ -16,6 +16,7 @@ mod postgres;
 mod record;
 mod retries;
 mod secrets;
+mod state_rules;
 mod stopping;
 
 #[path = "../connectors/postgres/server.rs"]

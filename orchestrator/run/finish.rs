@@ -120,7 +120,12 @@ fn merge(open: &Open, project: &Project, jobs: &[Arc<StreamJob>]) {
         if job.mode == SyncMode::Incremental && job.moves_state && live.committed {
             let shown = live.held.state.as_ref().map_or(Value::Null, waybill_protocol::StreamState::shown);
             let cursor = Some(shown).filter(|shown| !shown.is_null());
-            states.insert(job.name.clone(), StateEntry::written(cursor, None).to_value());
+            let edited = open.connection.state.get(&job.name).is_some_and(|entry| !entry.untouched());
+            let entry = match edited {
+                true => StateEntry::written_after_edit(cursor, None),
+                false => StateEntry::written(cursor, None),
+            };
+            states.insert(job.name.clone(), entry.to_value());
         }
     }
     if states.is_empty() {

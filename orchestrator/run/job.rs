@@ -210,6 +210,8 @@ pub struct Settled {
     pub based_on: Option<String>,
     /// Whether this run moves state.
     pub moves_state: bool,
+    /// The last commit before this run.
+    pub commit_before: Option<String>,
     /// Rows in the table before this run.
     pub rows_before: u64,
     /// Rows and bytes expected, where known.

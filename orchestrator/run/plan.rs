@@ -88,7 +88,7 @@ fn failed(run: &Run, selection: StreamSelection, error: &Error) -> Arc<StreamJob
         from: None,
         to: None,
     };
-    let settled = settled(run, &selection, &modes, String::new(), None, 0);
+    let settled = settled(run, &selection, &modes, String::new(), None, None);
     let load = load_of(run, &selection, &modes, table, &columns, Disposition::Direct);
     let read = read_of(selection, (None, name), &columns, &modes, false, run, false);
     let live = Live { read, load, held: Held::default(), committed: false, whole: false, ended: None };
@@ -167,8 +167,7 @@ async fn settle(
     let load = load_of(run, &selection, &modes, table, &columns, disposition);
     let mut held = held_at(&decision, row, replace);
     fill(run, &selection, &modes, &columns, &decision, &mut held).await?;
-    let settled =
-        settled(run, &selection, &modes, print, decision.based_on.clone(), row.map_or(0, |r| r.rows));
+    let settled = settled(run, &selection, &modes, print, decision.based_on.clone(), row);
     let ordered = stream.cursors.iter().any(|c| c.indexed && selection.cursor.as_ref() == Some(&c.column));
     let origin = (stream.namespace.clone(), stream.table.clone());
     let read = read_of(selection, origin, &columns, &modes, ordered, run, replace);
@@ -247,6 +246,7 @@ async fn decide(
         table_empty,
         on_empty: selection.on_empty,
         cursor: modes.cursor.as_ref().map(|(_, logical)| *logical),
+        append: modes.write == WriteMode::Append,
     })?;
     if bounded && matches!(decision.rule, "1" | "6") {
         return Err(Error::config(format!(
@@ -312,7 +312,7 @@ fn settled(
     modes: &Modes,
     fingerprint: String,
     based_on: Option<String>,
-    rows_before: u64,
+    row: Option<&StateRow>,
 ) -> Settled {
     let options = &run.options;
     Settled {
@@ -325,7 +325,8 @@ fn settled(
         fingerprint,
         based_on,
         moves_state: options.limit.is_none() && options.from.is_none() && options.to.is_none(),
-        rows_before,
+        commit_before: row.map(|row| row.commit_id.clone()),
+        rows_before: row.map_or(0, |row| row.rows),
         expected: (None, None),
     }
 }

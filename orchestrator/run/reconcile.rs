@@ -28,6 +28,8 @@ pub struct Known<'a> {
     pub on_empty: OnEmpty,
     /// The cursor's type; `None` for streams read file by file.
     pub cursor: Option<Logical>,
+    /// Whether rows are added, so that reading them again would double them.
+    pub append: bool,
 }
 
 /// What a stream will do.
@@ -91,8 +93,8 @@ pub fn reconcile(known: &Known<'_>) -> Result<Decision, Error> {
     }
     if known.table_empty && row.rows > 0 && known.on_empty == OnEmpty::Refuse {
         let what = format!("table {} is gone or empty although {} rows were loaded", row.table, row.rows);
-        return Err(refusal(known, &what, &shown(row), row.rows)
-            .hint(format!("{} (set on_empty: accept for a table that is emptied on purpose)", ways(known))));
+        let ways = format!("{}, or set on_empty: accept for a table that is emptied on purpose", ways(known));
+        return Err(refused(known, &what, &shown(row), row.rows).hint(ways));
     }
     adopt_or_honour(known, row, based_on)
 }
@@ -111,11 +113,11 @@ fn adopt_or_honour(known: &Known<'_>, row: &StateRow, based_on: Option<String>) 
         None => Ok(adopt("the destination's state; the config has none")),
         Some(entry @ StateEntry::Position { cursor, .. }) => {
             let cursor = cursor.clone().unwrap_or(Value::Null);
-            if cursor == from {
+            if cursor == from || same_cursor(known, &cursor, &state) {
                 Ok(adopt("config and destination agree"))
             } else if entry.untouched() {
                 Ok(adopt("the destination's state; the config was not edited and is only behind or ahead"))
-            } else if row.based_on.as_deref() == Some(entry.content_digest().as_str()) {
+            } else if row.based_on.as_deref() == Some(entry.whole_digest().as_str()) {
                 let mut decision = adopt("the edit in the config was followed by an earlier run");
                 decision.warn = true;
                 Ok(decision)
@@ -125,6 +127,12 @@ fn adopt_or_honour(known: &Known<'_>, row: &StateRow, based_on: Option<String>) 
         }
         Some(_) => Ok(adopt("the instruction in the config was carried out by an earlier run")),
     }
+}
+
+/// Whether the config says the same cursor in other words, such as a number as text.
+fn same_cursor(known: &Known<'_>, cursor: &Value, state: &StreamState) -> bool {
+    let parsed = known.cursor.and_then(|logical| CursorValue::parse(cursor, logical).ok());
+    parsed.is_some() && parsed == state.floor
 }
 
 /// Rule 6: a person edited the cursor by hand.
@@ -162,6 +170,7 @@ fn instruction(known: &Known<'_>, entry: &StateEntry, based_on: Option<String>) 
         StateEntry::Accept { cursor, .. } => match (known.row, cursor) {
             (Some(row), _) => {
                 let state = read_state(known, row)?;
+                acceptable(known, row, &state)?;
                 let words = format!("accepted: continues from {}", plain(&state.shown()));
                 decided(Start::Continue(Box::new(state)), words, true)
             }
@@ -177,10 +186,37 @@ fn instruction(known: &Known<'_>, entry: &StateEntry, based_on: Option<String>) 
     }
 }
 
+/// Refuses to go on from a state that says nothing about what is to be read now: a position of
+/// another type, or none at all where the rows that are there would be added again.
+fn acceptable(known: &Known<'_>, row: &StateRow, state: &StreamState) -> Result<(), Error> {
+    let held = [&state.floor, &state.ceiling].into_iter().flatten().next();
+    let what = match (known.cursor, held) {
+        (Some(logical), Some(value)) => match CursorValue::parse(&value.plain(), logical) {
+            Ok(parsed) if std::mem::discriminant(&parsed) == std::mem::discriminant(value) => return Ok(()),
+            _ => format!(
+                "its stored position {} is of type {}, and the cursor is now of type {logical}",
+                plain(&value.plain()),
+                value.type_name()
+            ),
+        },
+        (None, Some(_)) => "its stored position is that of a cursor, and it is now read file by file".into(),
+        (_, None) if known.append && row.rows > 0 && state.files.is_none() && state.data.is_none() => {
+            format!("its stored state has no position, and {} would be added again", counted(row.rows, "row"))
+        }
+        _ => return Ok(()),
+    };
+    let (c, s) = (known.connection, known.stream);
+    Err(Error::new(Kind::Schema, format!("stream {s}: it cannot go on from where it was: {what}")).stream(s).hint(
+        format!(
+            "run `waybill state reset {c} --stream {s}` to load it again, or `waybill state set {c} --stream {s}` with a cursor to start from"
+        ),
+    ))
+}
+
 /// What a run is based on: the nonce of an instruction, or the digest of what the config says.
 pub fn base(entry: Option<&StateEntry>) -> Option<String> {
     match entry {
-        Some(entry @ StateEntry::Position { .. }) => Some(entry.content_digest()),
+        Some(entry @ StateEntry::Position { .. }) => Some(entry.whole_digest()),
         Some(entry) => entry.nonce().map(str::to_owned),
         None => None,
     }
@@ -242,6 +278,11 @@ fn ways(known: &Known<'_>) -> String {
 
 /// Both ways on, each with its consequence.
 fn refusal(known: &Known<'_>, what: &str, cursor: &str, rows: u64) -> Error {
+    refused(known, what, cursor, rows).hint(ways(known))
+}
+
+/// The same without the hint, which the first one that is given decides.
+fn refused(known: &Known<'_>, what: &str, cursor: &str, rows: u64) -> Error {
     let again = if rows > 0 {
         format!("loads about {} again", counted(rows, "row"))
     } else {
@@ -252,7 +293,6 @@ fn refusal(known: &Known<'_>, what: &str, cursor: &str, rows: u64) -> Error {
         format!("stream {}: {what}; accept: continues from {cursor}; reset: {again}", known.stream),
     )
     .stream(known.stream)
-    .hint(ways(known))
 }
 
 /// What makes a state meaningful, as one digest.
@@ -340,6 +380,7 @@ mod tests {
             table_empty: empty,
             on_empty: OnEmpty::Refuse,
             cursor: Some(Logical::Int64),
+            append: true,
         })
     }
 
@@ -375,8 +416,14 @@ mod tests {
         assert_eq!((honoured.rule, floor(&honoured), honoured.warn), ("6", Some(3), true));
         // The run that honoured the edit could not merge: the edit is not followed twice.
         let followed =
-            decide(Some(&edited), Some(&row(12, Some(&edited.content_digest()))), "f", false).unwrap();
+            decide(Some(&edited), Some(&row(12, Some(&edited.whole_digest()))), "f", false).unwrap();
         assert_eq!((followed.rule, floor(&followed)), ("5", Some(12)));
+        // It could, and the person makes the same edit again: that is a new one.
+        let mut again = StateEntry::written_after_edit(Some(json!(12)), None).to_value();
+        again["cursor"] = json!(3);
+        let based_on = edited.whole_digest();
+        let honoured = decide(Some(&entry(again)), Some(&row(12, Some(&based_on))), "f", false).unwrap();
+        assert_eq!((honoured.rule, floor(&honoured)), ("6", Some(3)));
     }
 
     #[test]

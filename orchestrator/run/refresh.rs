@@ -16,7 +16,11 @@ pub async fn refresh(run: &Run, job: &StreamJob) -> Result<()> {
     // A commit whose answer was lost may still be under way: this waits for it under its lock.
     run.destination.committed(&scope, "").await?;
     let row = run.destination.states().await?.into_iter().find(|row| row.scope == scope);
-    let Some(row) = row.filter(|row| row.run_id == run.run_id) else {
+    // A run that was killed may have had this run's id: only a commit since the start is ours.
+    let ours = |row: &waybill_protocol::StateRow| {
+        row.run_id == run.run_id && job.commit_before.as_ref() != Some(&row.commit_id)
+    };
+    let Some(row) = row.filter(ours) else {
         return Ok(());
     };
     let state = StreamState::from_value(&row.value)

@@ -6,6 +6,7 @@
 
 mod bad_input;
 mod conformance;
+mod disk;
 mod faces;
 mod files_to_sqlite;
 mod fixture;
@@ -18,6 +19,7 @@ mod retries;
 mod secrets;
 mod state_rules;
 mod stopping;
+mod together;
 
 #[path = "../connectors/postgres/server.rs"]
 mod server;

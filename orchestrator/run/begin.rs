@@ -8,7 +8,7 @@ use chrono::Utc;
 use serde_json::{Value, json};
 use uuid::Uuid;
 use waybill_protocol::outlet::RUN_BUDGET_BYTES;
-use waybill_protocol::{Body, Budget, Error, Events, Level, Result};
+use waybill_protocol::{Body, Budget, Error, Events, Kind, Level, Result};
 
 use super::{Options, Stop};
 use crate::events::log::{EventLog, LogHeader, Reporter};
@@ -154,7 +154,10 @@ async fn take_lock(
     let taken = tokio::task::spawn_blocking(move || RunLock::acquire(&project, id, &holder, wait));
     tokio::select! {
         taken = taken => taken.map_err(|e| Error::internal("taking the run lock").cause(e))?,
-        () = stop.orderly().cancelled() => Err(Error::cancelled()),
+        () = stop.orderly().cancelled() => {
+            let signal = stop.reason().map_or("SIGINT", super::Ended::word);
+            Err(Error::new(Kind::Cancelled, "stopped while it waited for the run lock: nothing was run").code(signal))
+        }
     }
 }
 
@@ -187,11 +190,8 @@ fn recorded(project: &Project, run_id: &str, id: Uuid, lock: Lock) -> Result<Opt
         // A log without a first line says nothing: the run lock decides.
         let going_on = |run: &RunEntry| run.status == RunStatus::Running && !run.host.is_empty();
         if same.iter().any(going_on) && !waits {
-            return Err(Error::new(
-                waybill_protocol::Kind::Locked,
-                format!("a run with the id {run_id} is going on"),
-            )
-            .hint("wait for it with --wait-lock SECONDS"));
+            return Err(Error::new(Kind::Locked, format!("a run with the id {run_id} is going on"))
+                .hint("wait for it with --wait-lock SECONDS"));
         }
         let over = |entry: &&RunEntry| !matches!(entry.status, RunStatus::Running | RunStatus::Crashed);
         same.iter().find(over).map(|entry| archive.show(entry)).transpose()

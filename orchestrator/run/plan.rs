@@ -243,6 +243,7 @@ async fn decide(
         entry,
         row,
         fingerprint: print,
+        table,
         table_empty,
         on_empty: selection.on_empty,
         cursor: modes.cursor.as_ref().map(|(_, logical)| *logical),

@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 use waybill_protocol::state::digest;
-use waybill_protocol::{CursorValue, Error, Kind, Logical, OnEmpty, StateRow, StreamState};
+use waybill_protocol::{CursorValue, Error, Kind, Logical, OnEmpty, StateRow, StreamState, TableRef};
 
 use crate::store::state::StateEntry;
 use crate::summary::units::counted;
@@ -22,7 +22,9 @@ pub struct Known<'a> {
     pub row: Option<&'a StateRow>,
     /// What the state must belong to.
     pub fingerprint: &'a str,
-    /// Whether the table is gone, or empty.
+    /// The table that it is to be loaded into.
+    pub table: &'a TableRef,
+    /// Whether that table is gone, or empty.
     pub table_empty: bool,
     /// What to do then.
     pub on_empty: OnEmpty,
@@ -92,7 +94,14 @@ pub fn reconcile(known: &Known<'_>) -> Result<Decision, Error> {
         ));
     }
     if known.table_empty && row.rows > 0 && known.on_empty == OnEmpty::Refuse {
-        let what = format!("table {} is gone or empty although {} rows were loaded", row.table, row.rows);
+        let what = if *known.table == row.table {
+            format!("table {} is gone or empty although {} rows were loaded", row.table, row.rows)
+        } else {
+            format!(
+                "it is to be loaded into table {} now, which is not there or empty; the {} rows loaded so far are in table {}",
+                known.table, row.rows, row.table
+            )
+        };
         let ways = format!("{}, or set on_empty: accept for a table that is emptied on purpose", ways(known));
         return Err(refused(known, &what, &shown(row), row.rows).hint(ways));
     }
@@ -341,7 +350,6 @@ fn family(logical: Logical) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use waybill_protocol::TableRef;
 
     fn row(cursor: i64, based_on: Option<&str>) -> StateRow {
         let floor = Some(CursorValue::Int(cursor));
@@ -377,6 +385,7 @@ mod tests {
             entry,
             row,
             fingerprint,
+            table: &TableRef { namespace: None, name: "s".into() },
             table_empty: empty,
             on_empty: OnEmpty::Refuse,
             cursor: Some(Logical::Int64),

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use super::everywhere;
+use super::{crosswise, everywhere};
 use crate::fixture::{Database, Project, postgres, script};
 use crate::server::PgServer;
 
@@ -109,7 +109,7 @@ fn copy(from: &str, to: &str) {
 
 #[test]
 fn a_destination_that_is_changed_for_another_and_back_goes_on_where_it_was() {
-    everywhere("swap", |ground| {
+    crosswise("swap", |ground| {
         ground.runs_by("3");
         ground.add(11, 15);
         let home = ground.project.config();

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::everywhere;
+use super::{crosswise, everywhere};
 
 const SAID: &str = "edited by hand in the config";
 
@@ -31,7 +31,7 @@ fn a_cursor_set_back_by_hand_is_honoured_each_time_it_is_made() {
 
 #[test]
 fn an_edit_whose_run_could_not_write_the_config_is_not_followed_twice() {
-    everywhere("edit_once", |ground| {
+    crosswise("edit_once", |ground| {
         ground.runs_by("3");
         ground.edit_cursor(json!(8));
         let edited = ground.entry();
@@ -49,7 +49,7 @@ fn an_edit_whose_run_could_not_write_the_config_is_not_followed_twice() {
 
 #[test]
 fn a_cursor_set_forward_by_hand_skips() {
-    everywhere("forward", |ground| {
+    crosswise("forward", |ground| {
         ground.runs_by("3");
         ground.add(11, 20);
         ground.edit_cursor(json!(16));
@@ -64,7 +64,7 @@ fn a_cursor_set_forward_by_hand_skips() {
 
 #[test]
 fn a_cursor_written_by_hand_in_another_spelling_is_the_same_cursor() {
-    everywhere("spelling", |ground| {
+    crosswise("spelling", |ground| {
         ground.runs_by("3");
         ground.edit_cursor(json!("10"));
         ground.project.run().exits(0);
@@ -74,7 +74,7 @@ fn a_cursor_written_by_hand_in_another_spelling_is_the_same_cursor() {
 
 #[test]
 fn an_edit_that_is_no_cursor_is_refused_with_its_place_and_changes_nothing() {
-    everywhere("nonsense", |ground| {
+    crosswise("nonsense", |ground| {
         ground.runs_by("3");
         ground.add(11, 20);
         for nonsense in [json!("yesterday"), json!(1.5), json!(true), json!({"a": 1}), json!([]), json!(null)]

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::everywhere;
+use super::{crosswise, everywhere};
 
 #[test]
 fn a_reset_loads_everything_again_and_only_once() {
@@ -49,7 +49,7 @@ fn a_set_starts_there_and_only_once() {
 
 #[test]
 fn a_set_whose_run_could_not_write_the_config_is_not_done_twice() {
-    everywhere("set_once", |ground| {
+    crosswise("set_once", |ground| {
         ground.runs_by("3");
         let instruction = json!({"set": {"cursor": 8, "nonce": "s1"}});
         ground.set_entry(instruction.clone());
@@ -63,7 +63,7 @@ fn a_set_whose_run_could_not_write_the_config_is_not_done_twice() {
 
 #[test]
 fn a_set_ahead_skips_and_works_on_a_destination_that_has_nothing() {
-    everywhere("set_ahead", |ground| {
+    crosswise("set_ahead", |ground| {
         ground.set_entry(json!({"set": {"cursor": 5, "nonce": "s1"}}));
         ground.runs_by("1");
         ground.holds(6, 6, 10);
@@ -78,7 +78,7 @@ fn a_set_ahead_skips_and_works_on_a_destination_that_has_nothing() {
 
 #[test]
 fn a_set_follows_a_changed_fingerprint_in_the_cursor_s_new_type() {
-    everywhere("set_type", |ground| {
+    crosswise("set_type", |ground| {
         ground.runs_by("3");
         ground.select("cursor", json!("v"));
         ground.set_entry(json!({"set": {"cursor": 5, "nonce": "s1"}}));
@@ -94,7 +94,7 @@ fn a_set_follows_a_changed_fingerprint_in_the_cursor_s_new_type() {
 
 #[test]
 fn an_accept_goes_on_from_what_the_destination_holds() {
-    everywhere("accept", |ground| {
+    crosswise("accept", |ground| {
         ground.runs_by("3");
         ground.add(11, 12);
         ground.set_entry(json!({"accept": "a1", "cursor": 2}));

@@ -4,8 +4,10 @@
 mod adopted;
 mod edited;
 mod instructed;
+mod merged;
 mod named;
 mod refused;
+mod unwritable;
 
 use serde_json::{Value, json};
 
@@ -25,6 +27,13 @@ fn everywhere(name: &str, test: impl Fn(&Ground)) {
     for write in ["append", "merge"] {
         on_both(name, write, &test);
     }
+}
+
+/// The same test for an append into SQLite and a merge into PostgreSQL: for what is decided before
+/// either is written.
+fn crosswise(name: &str, test: impl Fn(&Ground)) {
+    test(&Ground::new(name, "append", false));
+    test(&Ground::new(name, "merge", true));
 }
 
 /// The same test into SQLite and into PostgreSQL.

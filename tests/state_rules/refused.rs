@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
-use super::{Ground, everywhere, on_both};
+use super::{Ground, crosswise, on_both};
 
 #[test]
 fn a_state_that_belongs_to_something_else_is_refused_until_accepted_or_reset() {
-    everywhere("print", |ground| {
+    crosswise("print", |ground| {
         ground.runs_by("3");
         ground.add(11, 20);
         ground.select("where", json!("id % 2 = 0"));
@@ -34,7 +34,7 @@ fn a_state_that_belongs_to_something_else_is_refused_until_accepted_or_reset() {
 
 #[test]
 fn a_cursor_of_another_type_cannot_be_accepted() {
-    everywhere("other_type", |ground| {
+    crosswise("other_type", |ground| {
         ground.runs_by("3");
         ground.add(11, 20);
         ground.select("cursor", json!("v"));
@@ -73,7 +73,7 @@ fn empty(ground: &Ground) {
 
 #[test]
 fn a_table_that_was_emptied_is_refused_and_a_staging_table_says_that_it_is_one() {
-    everywhere("staging", |ground| {
+    crosswise("staging", |ground| {
         ground.runs_by("3");
         empty(ground);
         ground.add(11, 20);
@@ -94,7 +94,7 @@ fn a_table_that_was_emptied_is_refused_and_a_staging_table_says_that_it_is_one()
 
 #[test]
 fn a_table_that_is_gone_is_refused_and_can_be_loaded_again() {
-    everywhere("gone", |ground| {
+    crosswise("gone", |ground| {
         ground.runs_by("3");
         ground.add(11, 12);
         ground.target("DROP TABLE t");
@@ -107,7 +107,7 @@ fn a_table_that_is_gone_is_refused_and_can_be_loaded_again() {
 
 #[test]
 fn a_destination_without_state_under_a_config_that_has_one_is_refused() {
-    everywhere("lost", |ground| {
+    crosswise("lost", |ground| {
         ground.set_entry(json!({"cursor": 4, "digest": "x"}));
         ground.project.run().exits(1).says(&[
             "the config has state but the destination has none",

@@ -181,7 +181,6 @@ fn a_full_disk_under_the_destination_fails_the_run_and_loses_nothing() {
                     assert_eq!(loaded, 100, "a swap is whole or not at all: {what}");
                     assert_eq!(project.state("t"), state);
                 }
-                tiny.room();
                 run(&project, &tiny).exits(0);
                 assert_eq!(
                     rows("SELECT count(*) || '|' || count(DISTINCT id) FROM t"),

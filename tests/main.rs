@@ -16,6 +16,7 @@ mod killed;
 mod postgres;
 mod record;
 mod retries;
+mod run_ids;
 mod secrets;
 mod state_rules;
 mod stopping;

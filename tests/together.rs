@@ -2,7 +2,7 @@
 //! there once.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -148,6 +148,10 @@ fn of_two_users_of_a_folder_one_runs_and_the_other_is_told() {
     }
     const GROUP: u32 = 61_001;
     let project = held("append");
+    let reads = json!([script::whole(60), script::whole(70), script::whole(80)]);
+    let held = std::mem::take(&mut script_of(&project)["streams"][0]["reads"][0]);
+    let reads = [vec![held], reads.as_array().unwrap().clone()].concat();
+    project.file("source.json", json!({"streams": [script::stream("s", Value::from(reads))]}).to_string());
     let out = Command::new("chown").args(["-R", &format!("61002:{GROUP}")]).arg(project.dir()).status();
     assert!(out.unwrap().success());
     fs::set_permissions(project.dir(), Permissions::from_mode(0o2770)).unwrap();
@@ -171,12 +175,19 @@ fn of_two_users_of_a_folder_one_runs_and_the_other_is_told() {
     // The other one's turn, with the first one's files: lock, config, folders of the day. The database
     // is SQLite's own, which gives the group no right to write.
     fs::set_permissions(project.path("waybill.db"), Permissions::from_mode(0o660)).unwrap();
-    Running::start(&mut as_user(61_003)).wait().exits(0);
-    Running::start(&mut as_user(61_002)).wait().exits(0);
-    exactly(&project, 60);
-    assert_eq!(project.summaries().len(), 3);
-    assert_eq!(project.state("s")["cursor"], 60);
+    for (user, rows) in [(61_003, 60), (61_002, 70), (61_003, 80)] {
+        Running::start(&mut as_user(user)).wait().exits(0);
+        exactly(&project, rows);
+        assert_eq!(project.state("s")["cursor"], rows);
+        let config = fs::metadata(project.path("config.json")).unwrap();
+        assert_eq!((config.gid(), config.mode() & 0o777), (GROUP, 0o660));
+    }
+    assert_eq!(project.summaries().len(), 4);
     assert!(project.logs().iter().all(|log| log.named("state.merge_failed").is_empty()));
+}
+
+fn script_of(project: &Project) -> Value {
+    serde_json::from_slice(&fs::read(project.path("source.json")).unwrap()).unwrap()
 }
 
 fn is_root() -> bool {

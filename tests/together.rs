@@ -82,12 +82,22 @@ fn of_many_started_at_once_each_runs_alone_or_not_at_all() {
 }
 
 #[test]
-fn of_many_that_wait_all_run_one_after_another() {
-    let project = script::source(script::by_cursor("append"), json!([script::whole(60)]));
-    let all: Vec<Running> = (0..6).map(|_| project.start(&["run", "c", "--wait-lock", "80"])).collect();
-    all.into_iter().for_each(|running| drop(running.wait().exits(0)));
-    exactly(&project, 60);
-    assert_eq!(project.logs().len(), 6);
+fn of_many_that_wait_all_run_one_after_another_from_what_the_one_before_left() {
+    let project = held("append");
+    let mut script = script_of(&project);
+    for rows in [70, 80, 90, 100] {
+        script["streams"][0]["reads"].as_array_mut().unwrap().push(script::whole(rows));
+    }
+    project.file("source.json", script.to_string());
+    let running = project.start(&["run", "c"]);
+    project.wait_for_file("here");
+    let waiting: Vec<Running> = (0..5).map(|_| project.start(&["run", "c", "--wait-lock", "80"])).collect();
+    waiting.iter().for_each(|running| crate::fixture::wait_until("the wait", || listens(running.pid())));
+    project.file("go", "");
+    running.wait().exits(0);
+    waiting.into_iter().for_each(|running| drop(running.wait().exits(0)));
+    exactly(&project, 100);
+    assert_eq!((project.logs().len(), &project.state("s")["cursor"]), (6, &json!(100)));
     assert!(project.logs().iter().all(|log| log.named("state.merge_failed").is_empty()));
 }
 

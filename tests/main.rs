@@ -7,6 +7,7 @@
 mod bad_input;
 mod conformance;
 mod cut;
+mod disk;
 mod faces;
 mod files_to_sqlite;
 mod fixture;
@@ -16,8 +17,11 @@ mod killed;
 mod postgres;
 mod record;
 mod retries;
+mod run_ids;
 mod secrets;
+mod state_rules;
 mod stopping;
+mod together;
 
 #[path = "../connectors/postgres/server.rs"]
 mod server;

@@ -243,9 +243,11 @@ async fn decide(
         entry,
         row,
         fingerprint: print,
+        table,
         table_empty,
         on_empty: selection.on_empty,
         cursor: modes.cursor.as_ref().map(|(_, logical)| *logical),
+        append: modes.write == WriteMode::Append,
     })?;
     if bounded && matches!(decision.rule, "1" | "6") {
         return Err(Error::config(format!(

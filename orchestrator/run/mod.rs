@@ -174,7 +174,7 @@ fn commit_id() -> String {
 }
 
 /// The error that a record speaks of.
-fn error_of(record: &ErrorRecord) -> Error {
+pub(crate) fn error_of(record: &ErrorRecord) -> Error {
     let mut error = Error::new(record.kind, record.message.clone()).retry(record.retryable);
     if let Some(origin) = record.origin {
         error = error.origin(origin);

@@ -24,6 +24,8 @@ pub struct Outlook {
     pub entry: Option<StateEntry>,
     /// The row at the destination.
     pub row: Option<StateRow>,
+    /// What its state would belong to now; another one than the row's needs a reset or accept.
+    pub fingerprint: Option<String>,
     /// The table on record.
     pub record: Option<TableRecord>,
     /// Where the next run starts from and why, or why it refuses; `None` where `found` failed.
@@ -64,16 +66,17 @@ pub async fn outlook(
             let modes = modes(&selection, &stream, &options, rows)?;
             Ok((stream, modes))
         });
-        let next = match (&found, tables.get(&name)) {
-            (Ok((_, modes)), Some(table)) => {
-                let print = print_of(&catalog.identity, &selection, modes);
-                Some(decide(&grounds, &selection, modes, row, table, &print).await)
+        let print = found.as_ref().ok().map(|(_, modes)| print_of(&catalog.identity, &selection, modes));
+        let next = match (&found, &print, tables.get(&name)) {
+            (Ok((_, modes)), Some(print), Some(table)) => {
+                Some(decide(&grounds, &selection, modes, row, table, print).await)
             }
             _ => None,
         };
         outlooks.push(Outlook {
             entry: entry.cloned(),
             row: row.cloned(),
+            fingerprint: print,
             record: record_of(&id, &name, &holdings).cloned(),
             selection,
             found,

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use waybill_protocol::{
-    Body, Capabilities, CatalogStream, Disposition, Error, Level, OnExisting, Reading, Result, StateRow, StreamLoad,
-    StreamRead, StreamSelection, SyncMode, TableRecord, TableRef, WriteMode,
+    Body, Capabilities, CatalogStream, Disposition, Error, Level, OnExisting, Reading, Result, StateRow,
+    StreamLoad, StreamRead, StreamSelection, SyncMode, TableRecord, TableRef, WriteMode,
 };
 
 use super::Run;
@@ -167,7 +167,8 @@ async fn settle(
     };
     let decision = decide(&grounds, &selection, &modes, row, &table, &print).await?;
     let replace = decision.start == Start::Rebuild || modes.write == WriteMode::Overwrite;
-    let recorded = record_of(&run.connection_id, &selection.name, holdings).filter(|record| record.table == table);
+    let recorded =
+        record_of(&run.connection_id, &selection.name, holdings).filter(|record| record.table == table);
     let recorded = recorded.map_or(&[][..], |record| record.columns.as_slice());
     let columns = columns::decide(&selection, &stream.schema, recorded, replace, &modes.key, &run.can)?;
     check_key(&modes.key, &columns)?;

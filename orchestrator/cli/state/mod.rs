@@ -3,8 +3,11 @@
 mod choose;
 mod instruct;
 mod show;
+mod streams;
 #[cfg(test)]
 mod tests;
+mod verdict;
+mod verify;
 mod view;
 
 use clap::Subcommand;
@@ -22,6 +25,15 @@ pub enum StateCommand {
     Reset(instruct::InstructArgs),
     /// Let the next run go on from what the destination holds, where it refuses to on its own
     Accept(instruct::InstructArgs),
+    /// Compare source and destination: rows and order-free hashes, window by window
+    ///
+    /// Reads both sides over the range that was loaded: by cursor up to the ceiling, file by file
+    /// what the ledger names, everything for a full refresh. Where the sums differ, a second look
+    /// finds the rows: missing, changed, deleted at the source, or only waiting for the next run.
+    /// Nothing is written, and memory does not grow with the tables.
+    ///
+    /// Exit code 0: equal. 1: something differs, or nothing could be compared.
+    Verify(verify::VerifyArgs),
 }
 
 /// Runs one of the commands.
@@ -34,5 +46,6 @@ pub async fn state(terminal: &Terminal, project: &Project, command: StateCommand
         StateCommand::Accept(args) => {
             instruct::instruct(terminal, project, &args, instruct::Instruction::Accept)
         }
+        StateCommand::Verify(args) => verify::verify(terminal, project, args).await,
     }
 }

@@ -104,6 +104,11 @@ async fn inner(
     if unread {
         report.verdict = Verdict::Differs;
     }
+    if report.verdict == Verdict::Differs && modes.mode == SyncMode::FullRefresh {
+        report
+            .notes
+            .push("what changed at the source since the last run differs until the next one".to_owned());
+    }
     if report.verdict == Verdict::Differs && moved(row, &**sessions.destination).await {
         report.notes.push("a run has loaded into it meanwhile: verify it again".to_owned());
     }

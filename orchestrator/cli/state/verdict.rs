@@ -7,6 +7,8 @@ use crate::verify::{Found, StreamReport, Sums, Verdict, WindowReport};
 
 /// Columns of the screen that a table may take.
 const WIDTH: usize = 80;
+/// What is said of rows that only the destination has.
+const ONLY_THERE: &str = "more at the destination: deleted at the source since, or added by others";
 /// Windows that are listed at most.
 const LISTED: usize = 40;
 
@@ -75,19 +77,27 @@ fn windows(terminal: &Terminal, windows: &[WindowReport]) -> String {
     let many = windows.len() > LISTED;
     let shown: Vec<&WindowReport> = windows.iter().filter(|w| !many || w.differs).take(LISTED).collect();
     let ends = shown.iter().any(|w| !w.to.is_empty());
+    let numbers = |head: &str, of: fn(&WindowReport) -> u64| {
+        let texts: Vec<String> = shown.iter().map(|w| count(of(w))).collect();
+        let wide = texts.iter().map(String::len).max().unwrap_or(0).max(head.len());
+        texts.into_iter().map(|text| format!("{text:>wide$}")).collect::<Vec<_>>()
+    };
+    let (source, destination) =
+        (numbers("source", |w| w.source.rows), numbers("destination", |w| w.destination.rows));
     let table = |ends: bool| {
-        let rows = shown.iter().map(|w| {
-            let mut row = vec![String::new(), w.from.clone()];
+        let rows = shown.iter().zip(&source).zip(&destination).map(|((w, source), destination)| {
+            let mut row = vec![w.from.clone()];
             row.extend(ends.then(|| w.to.clone()));
-            row.extend([count(w.source.rows), count(w.destination.rows), standing(w)]);
+            row.extend([source.clone(), destination.clone(), standing(w)]);
             row
         });
         let headers: &[&str] = if ends {
-            &["", "from", "to", "source", "destination", ""]
+            &["from", "to", "source", "destination", ""]
         } else {
-            &["", "from", "source", "destination", ""]
+            &["from", "source", "destination", ""]
         };
-        terminal.table(headers, rows.collect())
+        let table = terminal.table(headers, rows.collect());
+        table.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
     };
     let mut text = table(ends);
     if ends && text.lines().any(|line| console::measure_text_width(line) > WIDTH) {
@@ -127,28 +137,26 @@ fn found(report: &StreamReport) -> Vec<String> {
     };
     line(&d.missing, "is missing at the destination", "are missing at the destination");
     line(&d.different, "has other values at the destination", "have other values at the destination");
-    line(
-        &d.extra,
-        "more at the destination: deleted at the source",
-        "more at the destination: deleted at the source",
-    );
+    line(&d.extra, ONLY_THERE, ONLY_THERE);
     line(
         &d.waiting,
         "waits for the next run: it came or changed since",
         "wait for the next run: they came or changed since",
     );
     line(&d.older, "is an older version, which append keeps", "are older versions, which append keeps");
-    for window in report.windows.iter().filter(|window| window.differs) {
-        if let Some((from, to)) = &window.narrowed {
-            let range = if from == to {
-                format!("at {}", visible(from))
-            } else {
-                format!("from {} to {}", visible(from), visible(to))
-            };
-            lines.push(format!("  narrowed down: {range}"));
-        }
+    let narrow: Vec<String> = report.windows.iter().filter_map(narrowed).take(LISTED).collect();
+    if !narrow.is_empty() {
+        lines.push("  narrowed down to".to_owned());
+        lines.extend(narrow);
     }
     lines
+}
+
+/// The range within a window in which something differs.
+fn narrowed(window: &WindowReport) -> Option<String> {
+    let (from, to) = window.narrowed.as_ref().filter(|_| window.differs)?;
+    let range = if from == to { visible(from) } else { format!("{} … {}", visible(from), visible(to)) };
+    Some(format!("    {range}  ({})", standing(window)))
 }
 
 fn keys(found: &Found) -> Option<String> {
@@ -177,12 +185,14 @@ pub(super) fn next_steps(connection: &str, reports: &[StreamReport]) -> Vec<(Str
     for report in reports.iter().filter(|report| report.verdict == Verdict::Differs) {
         let stream = crate::cli::next::quoted(&report.stream);
         let d = &report.differences;
+        if report.range.as_ref().is_some_and(|range| range.by == "everything") {
+            let words = format!("run {connection} --stream {stream}");
+            steps.push((words, format!("to load {} as it is now", report.stream)));
+            continue;
+        }
         let only_extra = d.extra.rows > 0 && d.missing.rows + d.different.rows == 0;
         let why = if only_extra {
-            format!(
-                "rows that were deleted at the source do not leave by cursor or merge; to load {} again",
-                report.stream
-            )
+            "what was deleted at the source stays at the destination until it is loaded again".to_owned()
         } else {
             format!("to load {} again", report.stream)
         };

@@ -4,6 +4,7 @@
 //! killed: on this host the run lock decides, on another one the age of its last event.
 
 mod find;
+pub mod receipts;
 mod scan;
 
 use std::io;

@@ -84,7 +84,8 @@ fn shown(file: &Path) -> String {
     if file == Path::new("-") { "standard input".to_owned() } else { file.display().to_string() }
 }
 
-fn read(file: &Path) -> Result<StateDocument> {
+/// Reads a document.
+pub(super) fn read(file: &Path) -> Result<StateDocument> {
     let mut text = String::new();
     let read = if file == Path::new("-") {
         std::io::stdin().lock().read_to_string(&mut text).map(drop)

@@ -1,11 +1,17 @@
 //! `waybill state …`: how far each stream was loaded, and what a person wants done about it.
 
+mod ahead;
 mod choose;
 mod cursor_type;
+mod diff;
+mod difference;
+mod explain;
 mod export;
 mod import;
 mod instruct;
+mod origin;
 mod set;
+mod sheet;
 mod show;
 mod streams;
 #[cfg(test)]
@@ -52,6 +58,17 @@ pub enum StateCommand {
     /// Checks that the document is of this connection and that its streams and types are, then
     /// writes the same instructions as `state set`. Streams without a cursor are left as they are.
     Import(import::ImportArgs),
+    /// Show where config and destination, or an export, say different things
+    ///
+    /// Per stream: equal, config behind or ahead, edited by hand, an instruction waiting, missing on
+    /// one side; and the rule by which the next run would decide. Exit code 0: all equal, 1: not.
+    Diff(diff::DiffArgs),
+    /// Explain where each stream's state came from, and what the next run makes of it
+    ///
+    /// The run and the commit that wrote it, the range that is covered, the receipts of that run (rows
+    /// and order-free hash), the rule that decided then, and the one that decides next. What the log
+    /// would say is left out where it is gone.
+    Explain(explain::ExplainArgs),
     /// Compare source and destination: rows and order-free hashes, window by window
     ///
     /// Reads both sides over the range that was loaded: by cursor up to the ceiling, file by file
@@ -76,6 +93,8 @@ pub async fn state(terminal: &Terminal, project: &Project, command: StateCommand
         StateCommand::Set(args) => set::set(terminal, project, args).await,
         StateCommand::Export(args) => export::export(terminal, project, args).await,
         StateCommand::Import(args) => import::import(terminal, project, args).await,
+        StateCommand::Diff(args) => diff::diff(terminal, project, args).await,
+        StateCommand::Explain(args) => explain::explain(terminal, project, args).await,
         StateCommand::Verify(args) => verify::verify(terminal, project, args).await,
     }
 }

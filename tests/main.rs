@@ -15,6 +15,7 @@ mod postgres;
 mod record;
 mod retries;
 mod secrets;
+mod state_tools;
 mod stopping;
 
 #[path = "../connectors/postgres/server.rs"]

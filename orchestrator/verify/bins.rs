@@ -104,45 +104,43 @@ impl Bins {
     fn coarsen(&mut self) {
         let rows: u64 = self.blocks.values().map(|block| block.sums.rows).sum();
         self.full = self.full.max(rows / MOST as u64).max(1);
-        while self.blocks.len() > MOST / 2 {
-            for shift in 0..128 {
-                self.merge(shift);
+        let mut blocks: Vec<(u128, Block)> = std::mem::take(&mut self.blocks).into_iter().collect();
+        while blocks.len() > MOST / 2 {
+            for shift in 1..=128 {
+                blocks = merged(blocks, shift, self.full);
             }
             self.full = self.full.saturating_mul(2);
         }
+        self.blocks = blocks.into_iter().collect();
     }
+}
 
-    /// Merges the blocks of one size into those of twice that size that stay small enough.
-    fn merge(&mut self, shift: u32) {
-        let parent = |start: u128| span(start, shift + 1).0;
-        let mut family: Vec<(u128, Block)> = Vec::new();
-        for (start, block) in std::mem::take(&mut self.blocks) {
-            if family.first().is_some_and(|(first, _)| parent(*first) != parent(start)) {
-                self.settle(shift, std::mem::take(&mut family));
+/// Joins the two blocks that lie alone in one of 2^`shift`, where few rows are in them.
+fn merged(blocks: Vec<(u128, Block)>, shift: u32, full: u64) -> Vec<(u128, Block)> {
+    let parent = |at: usize| blocks.get(at).map(|(start, _)| span(*start, shift).0);
+    let meets = |at: usize| parent(at).is_some() && parent(at) == parent(at + 1);
+    if !(0..blocks.len()).any(meets) {
+        return blocks;
+    }
+    let mut out: Vec<(u128, Block)> = Vec::with_capacity(blocks.len());
+    let mut at = 0;
+    while let Some((start, low)) = blocks.get(at) {
+        let alone = meets(at) && !meets(at + 1) && (at == 0 || !meets(at - 1));
+        let pair = blocks.get(at + 1).filter(|(_, high)| alone && low.sums.rows + high.sums.rows <= full);
+        match pair {
+            Some((_, high)) => {
+                let seen = (low.seen.0.min(high.seen.0), low.seen.1.max(high.seen.1));
+                let sums = low.sums.plus(high.sums);
+                out.push((span(*start, shift).0, Block { shift, seen, sums }));
+                at += 2;
             }
-            if block.shift > shift {
-                self.blocks.insert(start, block);
-            } else {
-                family.push((start, block));
+            None => {
+                out.push((*start, *low));
+                at += 1;
             }
         }
-        self.settle(shift, family);
     }
-
-    /// Puts the blocks back that lie in one block of twice the size: as that one where all are of
-    /// this size and few rows are in them.
-    fn settle(&mut self, shift: u32, family: Vec<(u128, Block)>) {
-        let mut sums = Sums::default();
-        family.iter().for_each(|(_, block)| sums = sums.plus(block.sums));
-        let whole = family.iter().all(|(_, block)| block.shift == shift) && sums.rows <= self.full;
-        match (family.first(), family.last()) {
-            (Some((first, low)), Some((_, high))) if whole => {
-                let block = Block { shift: shift + 1, seen: (low.seen.0, high.seen.1), sums };
-                self.blocks.insert(span(*first, shift + 1).0, block);
-            }
-            _ => self.blocks.extend(family),
-        }
-    }
+    out
 }
 
 /// Lays the bins of both sides over each other, in order.

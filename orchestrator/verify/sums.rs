@@ -126,9 +126,9 @@ mod tests {
     #[test]
     fn the_order_of_rows_does_not_matter() {
         let mut a = Sums::default();
-        [1, u128::MAX, 7].map(|n| a.add(Identity(n)));
+        [1, u128::MAX, 7].into_iter().for_each(|n| a.add(Identity(n)));
         let mut b = Sums::default();
-        [7, 1, u128::MAX, 9].map(|n| b.add(Identity(n)));
+        [7, 1, u128::MAX, 9].into_iter().for_each(|n| b.add(Identity(n)));
         assert_ne!(a, b);
         b.take(Identity(9));
         assert_eq!(a, b);

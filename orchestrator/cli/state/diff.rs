@@ -22,6 +22,7 @@ use crate::events::render::visible;
 use crate::store::config::load;
 use crate::store::project::Project;
 use crate::store::state::StreamDocument;
+use crate::summary::units::counted;
 
 /// Exit code where something differs.
 const DIFFERS: u8 = 1;
@@ -129,7 +130,11 @@ fn render(terminal: &Terminal, diff: &Diff) -> String {
     }
     if let Some(row) = &diff.destination {
         let state = row.get("value").and_then(|value| StreamState::from_value(value).ok());
-        let shown = state.map_or_else(|| "unreadable".to_owned(), |state| value_text(&state.shown()));
+        let shown = match state.map(|state| state.shown()) {
+            None => "unreadable".to_owned(),
+            Some(Value::Null) => counted(row.get("rows").and_then(Value::as_u64).unwrap_or(0), "row"),
+            Some(shown) => value_text(&shown),
+        };
         lines.push(field("destination", &shown));
     }
     if let Some(export) = &diff.export {

@@ -17,7 +17,7 @@ use super::show::views;
 use super::view::value_text;
 use crate::cli::connection::session::until_signal;
 use crate::cli::next;
-use crate::cli::runs::look::{age, short_id, to_second};
+use crate::cli::runs::look::{age, short_id};
 use crate::cli::terminal::Terminal;
 use crate::events::render::visible;
 use crate::run::outlook::Outlook;
@@ -168,10 +168,9 @@ fn from(row: &StateRow, origin: &Origin) -> Vec<String> {
     let commit = short_id(&row.commit_id);
     let about = match &origin.run {
         Some(entry) => format!(
-            "run {run} ({}, {}, {}), commit {commit}",
+            "run {run} ({}, {}), commit {commit}",
             entry.status.word(),
-            age(&entry.started_at, Utc::now()),
-            to_second(&entry.started_at)
+            age(&entry.started_at, Utc::now())
         ),
         None => format!("run {run}, commit {commit}; that run left no record here"),
     };

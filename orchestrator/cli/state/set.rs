@@ -130,13 +130,16 @@ impl Cursors {
     pub(super) fn orders(&self, values: &BTreeMap<String, Value>) -> Vec<Order> {
         let order = |(stream, cursor): (&String, &Value)| {
             let held = self.rows.get(stream).and_then(|row| StreamState::from_value(&row.value).ok());
-            let words = match held {
-                Some(state) => format!(
-                    "the next run starts from {}; the destination stands at {}: what lies between is loaded again or skipped",
-                    value_text(cursor),
-                    value_text(&state.shown())
+            let from = value_text(cursor);
+            let words = match held.map(|state| state.shown()) {
+                Some(shown) if shown == *cursor => {
+                    format!("the next run starts from {from}, where the destination stands")
+                }
+                Some(shown) => format!(
+                    "the next run starts from {from}; the destination stands at {}: what lies between is loaded again or skipped",
+                    value_text(&shown)
                 ),
-                None => format!("the next run starts from {}; rows below are not loaded", value_text(cursor)),
+                None => format!("the next run starts from {from}; rows below are not loaded"),
             };
             Order { stream: stream.clone(), entry: Some(StateEntry::set(cursor.clone())), words }
         };

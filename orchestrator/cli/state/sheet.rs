@@ -9,14 +9,23 @@ const INDENT: usize = 15;
 
 /// A label and its text; words that do not fit go below.
 pub(super) fn field(label: &str, text: &str) -> String {
-    let mut out = format!("  {label:<13}");
-    let mut width = INDENT;
+    wrapped(&format!("  {label:<13}"), INDENT, text)
+}
+
+/// A text under a stream's name.
+pub(super) fn below(text: &str) -> String {
+    wrapped("  ", 2, text)
+}
+
+fn wrapped(start: &str, indent: usize, text: &str) -> String {
+    let mut out = start.to_owned();
+    let mut width = indent;
     for (at, word) in visible(text).split(' ').enumerate() {
         let long = word.chars().count();
         if at > 0 {
             if width + 1 + long > WIDTH {
-                out.push_str(&format!("\n{:INDENT$}", ""));
-                width = INDENT;
+                out.push_str(&format!("\n{:indent$}", ""));
+                width = indent;
             } else {
                 out.push(' ');
                 width += 1;

@@ -82,10 +82,12 @@ async fn reports(
 ) -> Result<Vec<StreamReport>> {
     let systems = Systems::of(project, config, connection, cancel).await?;
     let (source, destination) = tokio::try_join!(systems.source(), systems.destination())?;
-    let mirror = systems.mirror().await?;
     let only = streams::names_of(&args.stream);
     let looks = outlook(connection, &*source, &*destination, &only).await.map_err(|e| systems.clean(e))?;
     let looks = streams::chosen(&connection.name, looks, &args.stream, |look| &look.selection.name)?;
+    // A destination that was never loaded may not be there to be read.
+    let loaded = looks.iter().any(|look| look.row.is_some());
+    let mirror = if loaded { systems.mirror().await? } else { Arc::clone(&source) };
     let sessions = Sessions { source: &source, destination: &destination, mirror: &mirror };
     let mut reports = Vec::new();
     for look in &looks {

@@ -6,6 +6,7 @@ use chrono::Utc;
 use serde_json::{Value, json};
 use waybill_protocol::{Error, Kind, Result};
 
+use super::sheet::{below, field};
 use super::view::value_text;
 use crate::cli::next;
 use crate::cli::terminal::Terminal;
@@ -127,11 +128,14 @@ pub(super) fn show(
             (Some(_), true) => format!("would {}", manner.word),
         };
         let stream = terminal.paint("1", &visible(&done.stream));
-        terminal.out(&format!("{stream}  {what}: {}", visible(&done.words)))?;
+        let mut lines = vec![format!("{stream}  {what}")];
         if manner.dry_run && done.after.is_some() {
-            let text = |entry: &Option<Value>| entry.as_ref().map_or_else(|| "none".to_owned(), brief);
-            terminal.out(&format!("  now   {}\n  then  {}", text(&done.before), text(&done.after)))?;
+            let text = |entry: &Option<Value>| entry.as_ref().map_or_else(|| "nothing".to_owned(), brief);
+            lines.push(field("now", &text(&done.before)));
+            lines.push(field("then", &text(&done.after)));
         }
+        lines.push(below(&done.words));
+        terminal.out(&lines.join("\n"))?;
     }
     if manner.dry_run {
         terminal.note("\na dry run: nothing was written");

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arrow_schema::{Field, Schema};
+use waybill_protocol::identity::IDENTITY_VERSION;
 use waybill_protocol::{
     CatalogStream, Destination, Error, Logical, NATIVE_KEY, NullCursor, OnBadRow, Origin, Progress, Reading,
     Result, SchemaPolicy, Source, StateRow, StreamRead, StreamSelection, StreamState, SyncMode, TableRef,
@@ -14,7 +15,7 @@ use waybill_protocol::{
 use super::bins::{Window, grouped, overlay};
 use super::classify::{Entries, Kind, Manner};
 use super::columns::{self, Column, Sides};
-use super::pass::{Side, Totals, end_of, file_names};
+use super::pass::{Known, Side, Totals, both, end_of, file_names};
 use super::place;
 use super::range;
 use super::read::Rows;
@@ -40,8 +41,8 @@ pub struct Sessions<'a> {
 
 /// A stream that can be compared.
 struct Plan {
-    source: Side,
-    destination: Side,
+    source: Arc<Side>,
+    destination: Arc<Side>,
     manner: Manner,
     /// The axis's type.
     axis: Option<Logical>,
@@ -92,9 +93,7 @@ async fn inner(
     let Some(plan) = plan(look, row, stream, modes, &table, sessions, report).await? else {
         return Ok(());
     };
-    let (source, destination) = tokio::join!(plan.source.totals(), plan.destination.totals());
-    let source = source.map_err(|e| e.origin(Origin::Source))?;
-    let destination = destination.map_err(|e| e.origin(Origin::Destination))?;
+    let (source, destination) = both(&plan.source, &plan.destination).await?;
     report.source = source.sums;
     report.destination = destination.sums;
     report.newer = source.newer;
@@ -103,6 +102,11 @@ async fn inner(
     let unread = destination.rejected > 0 || (source.rejected > 0 && !plan.rejects);
     if unread {
         report.verdict = Verdict::Differs;
+    }
+    if report.differences.extra.rows > 0 && look.selection.filter.is_some() {
+        report
+            .notes
+            .push("rows that left the stream's filter (where) stay at the destination too".to_owned());
     }
     if report.verdict == Verdict::Differs && modes.mode == SyncMode::FullRefresh {
         report
@@ -209,9 +213,13 @@ async fn plan(
         cursor: cursor.map(str::to_owned),
         end: None,
         file: file.map(|c| c.source.clone()),
+        known: None,
         source: Arc::clone(sessions.source),
     };
     let source = with_pending(source, modes, &state, sessions, &look.selection.name).await?;
+    let source = with_known(source, &state, sessions, &look.selection.name).await?;
+    // What an append remembers it has loaded, wherever it lies; a merge reads again beyond its range.
+    let end = if source.known.is_some() { None } else { state.ceiling.as_ref().or(state.floor.as_ref()) };
     let destination = Side {
         read: read_table(table, &columns),
         rows: Rows {
@@ -224,12 +232,14 @@ async fn plan(
         parts: range::whole(),
         pending: None,
         cursor: None,
-        end: cursor.and_then(at).and_then(|_| end_of(state.ceiling.as_ref().or(state.floor.as_ref()))),
+        end: cursor.and_then(at).and_then(|_| end_of(end)),
         file: file.map(|c| c.table.clone()),
+        known: None,
         source: Arc::clone(sessions.mirror),
     };
     let rejects = look.selection.on_bad_row == OnBadRow::Reject;
     let axis = axis.map(|c| c.compared);
+    let (source, destination) = (Arc::new(source), Arc::new(destination));
     Ok(Some(Plan { source, destination, manner, axis, shared: look.selection.shared, rejects }))
 }
 
@@ -263,6 +273,25 @@ async fn with_pending(
         }
         let read = StreamRead { reading: Reading::Files, ..side.read.clone() };
         side.pending = Some((Arc::new(read), progress));
+    }
+    Ok(side)
+}
+
+/// For appends by cursor: the identities that were loaded and are read again.
+async fn with_known(
+    mut side: Side,
+    state: &StreamState,
+    sessions: &Sessions<'_>,
+    stream: &str,
+) -> Result<Side> {
+    let Some(window) = &state.window else { return Ok(side) };
+    // A label is the column's name and the family of its type.
+    let name =
+        |label: &String| label.rsplit_once(": ").map_or_else(|| label.clone(), |(name, _)| name.to_owned());
+    let columns: Vec<String> = window.columns.iter().map(name).collect();
+    if window.version == IDENTITY_VERSION && columns.iter().all(|c| side.read.schema.index_of(c).is_ok()) {
+        let entries = sessions.destination.window(stream).await.map_err(|e| e.origin(Origin::Destination))?;
+        side.known = Some(Known { columns, rows: entries.into_iter().map(|entry| entry.identity).collect() });
     }
     Ok(side)
 }

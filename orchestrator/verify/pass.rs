@@ -1,12 +1,15 @@
 //! Going over the rows of both sides: once for the sums, and once more, where these differ, for the
 //! rows themselves. Memory is bounded: sums by window and bucket, then the rows of a few buckets.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use arrow_array::Array;
 use arrow_array::cast::AsArray;
-use waybill_protocol::{CursorValue, Identity, Logical, Progress, Result, Source, StreamRead};
+use tokio::task::JoinSet;
+use waybill_protocol::{
+    CursorValue, Error, Identity, Logical, Origin, Progress, Result, Source, StreamRead, identities,
+};
 
 use super::bins::Bins;
 use super::classify::{Entries, Standing};
@@ -40,6 +43,16 @@ pub struct Side {
     pub end: Option<u128>,
     /// The column that names each row's file.
     pub file: Option<String>,
+    /// Rows that were loaded although they are read again: what an append remembers.
+    pub known: Option<Known>,
+}
+
+/// The identities that an append remembers.
+pub struct Known {
+    /// The columns that they cover.
+    pub columns: Vec<String>,
+    /// The identities.
+    pub rows: HashSet<Identity>,
 }
 
 /// What one side has.
@@ -135,6 +148,14 @@ impl Side {
             for (standing, place) in standings.iter_mut().zip(places) {
                 if place.is_some_and(|place| place > end) {
                     *standing = Standing::Newer;
+                }
+            }
+        }
+        if let Some(known) = self.known.as_ref().filter(|_| standings.iter().any(|s| *s != Standing::Settled))
+        {
+            for (standing, row) in standings.iter_mut().zip(identities(&compared.sent, &known.columns)?) {
+                if known.rows.contains(&row) {
+                    *standing = Standing::Settled;
                 }
             }
         }
@@ -256,6 +277,24 @@ impl Totals {
             }
             Some(_) => sums(self.files.entry(OTHER_FILES.to_owned()).or_default(), row),
         }
+    }
+}
+
+/// Both sides at once, each on a task of its own; nothing is left running where this is dropped.
+pub async fn both(source: &Arc<Side>, destination: &Arc<Side>) -> Result<(Totals, Totals)> {
+    let mut tasks = JoinSet::new();
+    for (is_source, side) in [(true, source), (false, destination)] {
+        let (side, origin) = (Arc::clone(side), if is_source { Origin::Source } else { Origin::Destination });
+        tasks.spawn(async move { (is_source, side.totals().await.map_err(|e| e.origin(origin))) });
+    }
+    let (mut first, mut second) = (None, None);
+    while let Some(done) = tasks.join_next().await {
+        let (is_source, totals) = done.map_err(|e| Error::internal("a comparison broke off").cause(e))?;
+        *(if is_source { &mut first } else { &mut second }) = Some(totals?);
+    }
+    match (first, second) {
+        (Some(source), Some(destination)) => Ok((source, destination)),
+        _ => Err(Error::internal("a side without an end")),
     }
 }
 

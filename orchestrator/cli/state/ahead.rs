@@ -7,8 +7,11 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use waybill_protocol::{Error, ErrorRecord, Result, StateRow};
 
+use super::sheet::field;
 use super::show::rows;
 use crate::cli::connection::session::Systems;
+use crate::cli::next::{command, quoted};
+use crate::events::render::visible;
 use crate::run::outlook::{Outlook, outlook};
 use crate::run::reconcile::{Decision, Start};
 use crate::store::config::{Connection, LoadedConfig};
@@ -56,6 +59,23 @@ impl Next {
             Some(rule) => format!("rule {rule}: {}", self.words),
         }
     }
+}
+
+/// What the next run does, in lines; the ways on from a refusal as commands that can be copied.
+pub(super) fn lines(next: &Next, project: &Project, connection: &str, stream: &str) -> Vec<String> {
+    let mut lines = vec![field("next run", &next.text())];
+    let hint = next.error.as_ref().and_then(|error| error.hint.as_deref());
+    match hint {
+        Some(hint) if hint.contains("waybill state accept") => {
+            for way in ["accept", "reset"] {
+                let words = format!("state {way} {connection} --stream {}", quoted(stream));
+                lines.push(format!("{:15}{}", "", command(project, &words)));
+            }
+        }
+        Some(hint) => lines.push(format!("{:15}{}", "", visible(hint))),
+        None => {}
+    }
+    lines
 }
 
 /// Both sides of a connection's state, and what comes next.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use waybill_protocol::{Error, Result, StreamState};
 
-use super::ahead::{Ahead, Next};
+use super::ahead::{self, Ahead, Next};
 use super::difference::{Against, against, standing_word};
 use super::import::read;
 use super::sheet::field;
@@ -77,7 +77,8 @@ pub(super) async fn diff(terminal: &Terminal, project: &Project, args: DiffArgs)
                 "streams": diffs,
             }))?;
         } else {
-            let texts: Vec<String> = diffs.iter().map(|diff| render(terminal, diff)).collect();
+            let texts: Vec<String> =
+                diffs.iter().map(|diff| render(terminal, project, &connection.name, diff)).collect();
             let none = || "no streams: nothing is selected, and nothing was loaded".to_owned();
             terminal.out(&if texts.is_empty() { none() } else { texts.join("\n\n") })?;
         }
@@ -121,7 +122,7 @@ fn diffs(views: &[View], export: Option<&BTreeMap<String, StreamDocument>>, ahea
     views.iter().map(one).collect()
 }
 
-fn render(terminal: &Terminal, diff: &Diff) -> String {
+fn render(terminal: &Terminal, project: &Project, connection: &str, diff: &Diff) -> String {
     let colour = if diff.equal { "32" } else { "33" };
     let head = terminal.paint("1", &visible(&diff.stream));
     let mut lines = vec![format!("{head}  {}", terminal.paint(colour, &diff.standing))];
@@ -146,10 +147,7 @@ fn render(terminal: &Terminal, diff: &Diff) -> String {
         lines.push(field("export", &shown));
     }
     if let Some(next) = &diff.next_run {
-        lines.push(field("next run", &next.text()));
-        if let Some(hint) = next.error.as_ref().and_then(|error| error.hint.as_ref()) {
-            lines.push(field("", hint));
-        }
+        lines.extend(ahead::lines(next, project, connection, &diff.stream));
     }
     lines.join("\n")
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use waybill_protocol::{Error, Result, StateRow, StreamState};
 
-use super::ahead::{Ahead, Next};
+use super::ahead::{self, Ahead, Next};
 use super::origin::{Origin, origins};
 use super::sheet::field;
 use super::show::views;
@@ -45,6 +45,8 @@ struct Explained {
     stream: String,
     /// How it is read and written.
     how: Option<String>,
+    /// Whether the destination could be asked.
+    asked: bool,
     /// The row at the destination.
     destination: Option<StateRow>,
     /// The run that wrote it, and its receipts.
@@ -69,6 +71,7 @@ pub(super) async fn explain(terminal: &Terminal, project: &Project, args: Explai
             .map(|view| Explained {
                 stream: view.stream.clone(),
                 how: ahead.looks.as_ref().ok().and_then(|looks| looks.get(&view.stream)).and_then(how),
+                asked: ahead.rows.is_ok(),
                 destination: rows.get(&view.stream).cloned(),
                 origin: origins.remove(&view.stream),
                 next_run: ahead.next(&view.stream),
@@ -82,7 +85,8 @@ pub(super) async fn explain(terminal: &Terminal, project: &Project, args: Explai
                 "streams": explained,
             }))?;
         } else {
-            let texts: Vec<String> = explained.iter().map(|one| render(terminal, one)).collect();
+            let texts: Vec<String> =
+                explained.iter().map(|one| render(terminal, project, &connection.name, one)).collect();
             let none = || "no streams: nothing is selected, and nothing was loaded".to_owned();
             terminal.out(&if texts.is_empty() { none() } else { texts.join("\n\n") })?;
             if rows.is_empty() {
@@ -108,10 +112,11 @@ fn how(look: &Outlook) -> Option<String> {
     Some(format!("{}{}, {}", modes.mode, by.unwrap_or_default(), modes.write))
 }
 
-fn render(terminal: &Terminal, one: &Explained) -> String {
+fn render(terminal: &Terminal, project: &Project, connection: &str, one: &Explained) -> String {
     let how = one.how.as_ref().map(|how| format!("  {}", visible(how))).unwrap_or_default();
     let mut lines = vec![format!("{}{how}", terminal.paint("1", &visible(&one.stream)))];
     match &one.destination {
+        None if !one.asked => lines.push(field("state", "the destination could not be asked")),
         None => lines.push(field("state", "the destination has none: nothing was loaded yet")),
         Some(row) => {
             lines.push(field("table", &format!("{}, {}", row.table, counted(row.rows, "row"))));
@@ -120,10 +125,7 @@ fn render(terminal: &Terminal, one: &Explained) -> String {
         }
     }
     if let Some(next) = &one.next_run {
-        lines.push(field("next run", &next.text()));
-        if let Some(hint) = next.error.as_ref().and_then(|error| error.hint.as_ref()) {
-            lines.push(field("", hint));
-        }
+        lines.extend(ahead::lines(next, project, connection, &one.stream));
     }
     lines.join("\n")
 }

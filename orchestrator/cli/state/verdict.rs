@@ -31,9 +31,7 @@ pub(super) fn render(terminal: &Terminal, report: &StreamReport) -> String {
     if matches!(report.verdict, Verdict::Equal | Verdict::Differs) && report.range.is_some() {
         lines.extend(sides(report));
     }
-    if report.verdict == Verdict::Differs && !report.windows.is_empty() {
-        lines.push(windows(terminal, &report.windows));
-    } else if terminal.verbose() && !report.windows.is_empty() {
+    if (report.verdict == Verdict::Differs || terminal.verbose()) && !report.windows.is_empty() {
         lines.push(windows(terminal, &report.windows));
     }
     lines.extend(found(report));

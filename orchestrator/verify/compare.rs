@@ -22,6 +22,7 @@ use super::read::Rows;
 use super::report::{Differences, Found, NAMED, Range, StreamReport, Verdict, WindowReport};
 use crate::run::modes::Modes;
 use crate::run::outlook::Outlook;
+use crate::store::state::StateEntry;
 use crate::summary::units::counted;
 
 /// Rows of both sides that are looked at one by one, at most.
@@ -73,7 +74,13 @@ async fn inner(
     report: &mut StreamReport,
 ) -> Result<()> {
     let Some(row) = &look.row else {
-        report.why = Some("nothing was loaded yet".to_owned());
+        let lost = matches!(look.entry, Some(StateEntry::Position { cursor: Some(_), .. }));
+        report.why = Some(if lost {
+            report.verdict = Verdict::Differs;
+            "the destination has no state, although the config says how far it was loaded".to_owned()
+        } else {
+            "nothing was loaded yet".to_owned()
+        });
         return Ok(());
     };
     report.table = Some(row.table.to_string());

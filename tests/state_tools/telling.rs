@@ -52,6 +52,8 @@ fn a_refusal_to_come_is_told_with_both_ways_on() {
     fs::remove_file(project.path("waybill.db")).unwrap();
     let told = project.waybill(&["state", "diff", "c", "--stream", "orders"]).exits(1);
     told.says(&["missing at the destination", "refuses:", "waybill state reset c --stream orders"]);
+    let lost = project.waybill(&["state", "verify", "c", "--stream", "orders"]).exits(1);
+    lost.says(&["the destination has no state", "waybill state diff c --stream orders"]);
     project.edit(|config| config["connections"][0]["schema"]["streams"][0]["write"] = json!("append"));
     let (diff, _) = ask(&project, &["diff", "c", "--stream", "orders"]);
     assert_eq!(stream(&diff, "orders")["next_run"]["decision"], "refuse");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::Utc;
 use clap::Args;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use waybill_protocol::{Error, Result, StateRow, StreamState};
 
@@ -45,6 +45,8 @@ struct Explained {
     stream: String,
     /// How it is read and written.
     how: Option<String>,
+    /// The entry of the config.
+    config: Option<Value>,
     /// Whether the destination could be asked.
     asked: bool,
     /// The row at the destination.
@@ -71,6 +73,7 @@ pub(super) async fn explain(terminal: &Terminal, project: &Project, args: Explai
             .map(|view| Explained {
                 stream: view.stream.clone(),
                 how: ahead.looks.as_ref().ok().and_then(|looks| looks.get(&view.stream)).and_then(how),
+                config: view.config.clone(),
                 asked: ahead.rows.is_ok(),
                 destination: rows.get(&view.stream).cloned(),
                 origin: origins.remove(&view.stream),
@@ -117,6 +120,9 @@ fn render(terminal: &Terminal, project: &Project, connection: &str, one: &Explai
     let mut lines = vec![format!("{}{how}", terminal.paint("1", &visible(&one.stream)))];
     match &one.destination {
         None if !one.asked => lines.push(field("state", "the destination could not be asked")),
+        None if one.config.is_some() => {
+            lines.push(field("state", "the destination has none, although the config has an entry"));
+        }
         None => lines.push(field("state", "the destination has none: nothing was loaded yet")),
         Some(row) => {
             lines.push(field("table", &format!("{}, {}", row.table, counted(row.rows, "row"))));

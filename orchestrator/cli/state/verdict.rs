@@ -183,6 +183,11 @@ pub(super) fn next_steps(connection: &str, reports: &[StreamReport]) -> Vec<(Str
     for report in reports.iter().filter(|report| report.verdict == Verdict::Differs) {
         let stream = crate::cli::next::quoted(&report.stream);
         let d = &report.differences;
+        if report.source.rows == 0 && report.why.is_some() {
+            let why = format!("to see the ways on for {}", report.stream);
+            steps.push((format!("state diff {connection} --stream {stream}"), why));
+            continue;
+        }
         if report.range.as_ref().is_some_and(|range| range.by == "everything") {
             let words = format!("run {connection} --stream {stream}");
             steps.push((words, format!("to load {} as it is now", report.stream)));

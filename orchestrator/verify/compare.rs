@@ -26,7 +26,7 @@ use crate::store::state::StateEntry;
 use crate::summary::units::counted;
 
 /// Rows of both sides that are looked at one by one, at most.
-const LOOKED_AT: u64 = 200_000;
+const LOOKED_AT: u64 = 100_000;
 /// The column in which a source of files names them.
 const FILE: &str = "_file";
 

@@ -32,7 +32,7 @@ pub(super) fn render(terminal: &Terminal, report: &StreamReport) -> String {
         lines.extend(sides(report));
     }
     if (report.verdict == Verdict::Differs || terminal.verbose()) && !report.windows.is_empty() {
-        lines.push(windows(terminal, &report.windows));
+        lines.push(windows(terminal, &report.windows, report.differences.complete));
     }
     lines.extend(found(report));
     lines.extend(
@@ -71,7 +71,7 @@ fn sides(report: &StreamReport) -> Vec<String> {
     lines
 }
 
-fn windows(terminal: &Terminal, windows: &[WindowReport]) -> String {
+fn windows(terminal: &Terminal, windows: &[WindowReport], complete: bool) -> String {
     let many = windows.len() > LISTED;
     let shown: Vec<&WindowReport> = windows.iter().filter(|w| !many || w.differs).take(LISTED).collect();
     let ends = shown.iter().any(|w| !w.to.is_empty());
@@ -86,7 +86,7 @@ fn windows(terminal: &Terminal, windows: &[WindowReport]) -> String {
         let rows = shown.iter().zip(&source).zip(&destination).map(|((w, source), destination)| {
             let mut row = vec![w.from.clone()];
             row.extend(ends.then(|| w.to.clone()));
-            row.extend([source.clone(), destination.clone(), standing(w)]);
+            row.extend([source.clone(), destination.clone(), standing(w, complete)]);
             row
         });
         let headers: &[&str] = if ends {
@@ -108,9 +108,10 @@ fn windows(terminal: &Terminal, windows: &[WindowReport]) -> String {
     text
 }
 
-fn standing(window: &WindowReport) -> String {
+fn standing(window: &WindowReport, complete: bool) -> String {
+    let least = if complete { "" } else { "≥ " };
     let parts: Vec<String> =
-        window.found.iter().map(|(word, rows)| format!("{} {word}", count(*rows))).collect();
+        window.found.iter().map(|(word, rows)| format!("{least}{} {word}", count(*rows))).collect();
     match (window.differs, parts.is_empty()) {
         (_, false) => parts.join(", "),
         (true, true) => "differs".to_owned(),
@@ -142,7 +143,8 @@ fn found(report: &StreamReport) -> Vec<String> {
         "wait for the next run: they came or changed since",
     );
     line(&d.older, "is an older version, which append keeps", "are older versions, which append keeps");
-    let narrow: Vec<String> = report.windows.iter().filter_map(narrowed).take(LISTED).collect();
+    let narrow: Vec<String> =
+        report.windows.iter().filter_map(|w| narrowed(w, d.complete)).take(LISTED).collect();
     if !narrow.is_empty() {
         lines.push("  narrowed down to".to_owned());
         lines.extend(narrow);
@@ -151,10 +153,12 @@ fn found(report: &StreamReport) -> Vec<String> {
 }
 
 /// The range within a window in which something differs.
-fn narrowed(window: &WindowReport) -> Option<String> {
+fn narrowed(window: &WindowReport, complete: bool) -> Option<String> {
     let (from, to) = window.narrowed.as_ref().filter(|_| window.differs)?;
     let range = if from == to { visible(from) } else { format!("{} … {}", visible(from), visible(to)) };
-    Some(format!("    {range}  ({})", standing(window)))
+    let whole = format!("    {range}  ({})", standing(window, complete));
+    let fits = console::measure_text_width(&whole) <= WIDTH;
+    Some(if fits { whole } else { format!("    {range}") })
 }
 
 fn keys(found: &Found) -> Option<String> {

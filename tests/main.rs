@@ -20,6 +20,7 @@ mod retries;
 mod run_ids;
 mod secrets;
 mod state_rules;
+mod state_tools;
 mod stopping;
 mod together;
 

@@ -11,9 +11,11 @@ mod files_to_sqlite;
 mod fixture;
 mod headless;
 mod killed;
+mod overwrite;
 mod postgres;
 mod record;
 mod retries;
+mod schema_change;
 mod secrets;
 mod stopping;
 

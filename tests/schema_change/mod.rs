@@ -6,6 +6,8 @@ mod between;
 mod during;
 mod lite;
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use crate::fixture::{Database, Project, incremental};
@@ -100,17 +102,17 @@ const CHANGES: [Change; 14] = [
 ];
 
 /// A table for each change and mode, ten rows in each; the streams that select them.
-fn tables(source: &Database, policy: &str) -> Vec<Value> {
+fn tables(source: &Database, policy: &str, modes: &[&str]) -> Vec<Value> {
     let mut streams = Vec::new();
     let mut sql = String::new();
     for change in &CHANGES {
-        for mode in MODES {
+        for mode in modes {
             let table = format!("{}_{mode}", change.name);
             sql.push_str(&format!(
                 "CREATE TABLE {table} ({COLUMNS}); INSERT INTO {table} SELECT {VALUES} FROM generate_series(1, 10) n;"
             ));
             let name = format!("public.{table}");
-            streams.push(match mode {
+            streams.push(match *mode {
                 "full" => json!({"name": name, "schema_policy": policy}),
                 write => incremental(&name, json!({"cursor": "id", "write": write, "schema_policy": policy})),
             });
@@ -121,10 +123,10 @@ fn tables(source: &Database, policy: &str) -> Vec<Value> {
 }
 
 /// Everything that changes in the tables, and the new rows.
-fn changes() -> String {
+fn changes(modes: &[&str]) -> String {
     let mut sql = String::new();
     for change in &CHANGES {
-        for mode in MODES {
+        for mode in modes {
             let table = format!("{}_{mode}", change.name);
             for part in [change.sql, change.insert] {
                 sql.push_str(&format!(
@@ -139,48 +141,48 @@ fn changes() -> String {
     sql
 }
 
-/// What a column holds in a row, as text that two systems agree on; `-` where there is no such column.
-struct Held<'a> {
-    project: &'a Project,
-    target: Option<&'a Database>,
+/// Table → id → column → value, as text that two systems agree on.
+type Held = BTreeMap<String, BTreeMap<i64, BTreeMap<String, String>>>;
+
+fn names(modes: &[&str]) -> Vec<String> {
+    CHANGES.iter().flat_map(|change| modes.iter().map(|mode| format!("{}_{mode}", change.name))).collect()
 }
 
-impl Held<'_> {
-    fn table(&self, table: &str) -> String {
-        if self.target.is_some() { table.to_owned() } else { format!("public_{table}") }
+/// What the tables hold in PostgreSQL, by one query.
+fn in_postgres(database: &Database, modes: &[&str]) -> Held {
+    let one =
+        |table: String| format!("SELECT '{table}' AS t, to_json(whole)::text AS x FROM {table} AS whole");
+    let sql = names(modes).into_iter().map(one).collect::<Vec<_>>().join(" UNION ALL ");
+    let mut held = Held::new();
+    for line in database.sql(&sql).lines() {
+        let (table, row) = line.split_once('|').unwrap();
+        take(&mut held, table, serde_json::from_str(row).unwrap());
     }
+    held
+}
 
-    fn rows(&self, sql: &str) -> Vec<String> {
-        match self.target {
-            Some(target) => target.sql(sql).lines().map(str::to_owned).collect(),
-            None => self.project.rows(sql),
+/// What they hold in the embedded destination.
+fn in_sqlite(project: &Project, modes: &[&str]) -> Held {
+    let mut held = Held::new();
+    for table in names(modes) {
+        let columns = project.rows(&format!("SELECT name FROM pragma_table_info('public_{table}')"));
+        let pairs: Vec<String> = columns.iter().map(|c| format!("'{c}', CAST({c} AS TEXT)")).collect();
+        for row in project.rows(&format!("SELECT json_object({}) FROM public_{table}", pairs.join(", "))) {
+            take(&mut held, &table, serde_json::from_str(&row).unwrap());
         }
     }
+    held
+}
 
-    fn columns(&self, table: &str) -> Vec<String> {
-        let table = self.table(table);
-        let mut columns = match self.target {
-            Some(_) => self.rows(&format!(
-                "SELECT attname FROM pg_attribute WHERE attrelid = '{table}'::regclass AND attnum > 0 AND NOT attisdropped AND attname NOT LIKE '\\_waybill%'"
-            )),
-            None => self.rows(&format!("SELECT name FROM pragma_table_info('{table}') WHERE name NOT LIKE '\\_waybill%' ESCAPE '\\'")),
-        };
-        columns.sort();
-        columns
+fn take(held: &mut Held, table: &str, row: Value) {
+    let mut values = BTreeMap::new();
+    for (column, value) in row.as_object().unwrap().iter().filter(|(name, _)| !name.starts_with("_waybill")) {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        values.insert(column.clone(), plain(&text));
     }
-
-    /// The values of a column, by id.
-    fn values(&self, table: &str, column: &str) -> Vec<(i64, String)> {
-        let sql = format!(
-            "SELECT id || '=' || coalesce(CAST({column} AS text), 'NULL') FROM {} ORDER BY id",
-            self.table(table)
-        );
-        let pair = |row: String| {
-            let (id, value) = row.split_once('=').unwrap();
-            (id.parse().unwrap(), plain(value))
-        };
-        self.rows(&sql).into_iter().map(pair).collect()
-    }
+    let id = values["id"].parse().unwrap();
+    let before = held.entry(table.to_owned()).or_default().insert(id, values);
+    assert!(before.is_none(), "{table}: row {id} twice");
 }
 
 /// A number without the zeros that one system shows and another does not.
@@ -192,23 +194,4 @@ fn plain(value: &str) -> String {
         }
         _ => value.to_owned(),
     }
-}
-
-/// The values of a column at the source, by id.
-fn source_values(source: &Database, table: &str, column: &str) -> Vec<(i64, String)> {
-    let sql = format!("SELECT id || '=' || coalesce({column}::text, 'NULL') FROM {table} ORDER BY id");
-    let pair = |row: &str| {
-        let (id, value) = row.split_once('=').unwrap();
-        (id.parse().unwrap(), plain(value))
-    };
-    source.sql(&sql).lines().map(pair).collect()
-}
-
-fn source_columns(source: &Database, table: &str) -> Vec<String> {
-    let sql = format!(
-        "SELECT attname FROM pg_attribute WHERE attrelid = '{table}'::regclass AND attnum > 0 AND NOT attisdropped"
-    );
-    let mut columns: Vec<String> = source.sql(&sql).lines().map(str::to_owned).collect();
-    columns.sort();
-    columns
 }

@@ -228,6 +228,22 @@ impl Server {
         self.ctx.events.info(Body::ConnectionClosed { role }, message);
     }
 
+    /// Whether the server still works on a statement of a connection, asked on a new one. Behind a
+    /// pooler the process is not known: there it is enough that it can be asked.
+    pub(super) async fn at_work(self: &Arc<Server>, backend: Option<&(i32, String)>) -> Result<bool> {
+        let mut session = self.connect().await?;
+        let process = match backend.filter(|(pid, since)| !self.pooler && *pid != 0 && !since.is_empty()) {
+            Some((pid, since)) => format!("pid = {pid} AND backend_start = {}", sql::literal(since)),
+            None => "pid = pg_backend_pid()".to_owned(),
+        };
+        let sql = format!(
+            "SELECT 1 FROM pg_stat_activity WHERE {process} AND coalesce(state, 'active') = 'active'"
+        );
+        let found = session.query("look whether a statement is at work", &sql).await?;
+        session.release();
+        Ok(!found.is_empty())
+    }
+
     /// Has the server cancel what a lost connection was doing.
     pub(super) fn cancel(self: &Arc<Server>, pid: i32, since: String) {
         // Behind a pooler the backend may serve somebody else by now: there the statement's own

@@ -37,6 +37,11 @@ impl Session {
         self.live.is_some()
     }
 
+    /// The server's process, and when it started.
+    pub(super) fn backend(&self) -> Option<(i32, String)> {
+        self.live.as_ref().map(|live| (live.pid, live.since.clone()))
+    }
+
     /// Keeps the connection for the next [`Server::session`]; one in a transaction is closed.
     pub(super) fn release(mut self) {
         if let Some(live) = self.live.take().filter(|_| !self.in_transaction) {

@@ -96,22 +96,24 @@ impl Tx {
     async fn work(&mut self, sql: &str, arguments: Option<PgArguments>) -> Result<(Vec<PgRow>, u64)> {
         let server = self.server();
         let started = Instant::now();
+        let backend = self.session.backend();
         let mut busy = self.session.busy()?;
         let answer = {
             let conn = busy.conn()?;
             tokio::select! {
                 biased;
-                () = server.ctx.cancel.cancelled() => None,
-                answer = send(conn, sql.to_owned(), arguments) => Some(answer),
+                () = server.ctx.cancel.cancelled() => Err(Error::cancelled()),
+                answer = send(conn, sql.to_owned(), arguments) => Ok(answer),
+                error = watch(&server, backend) => Err(error),
             }
         };
-        match answer {
-            None => Err(Error::cancelled().origin(server.origin())),
-            Some(Ok(answer)) => {
+        match answer.map_err(|error| error.origin(server.origin())) {
+            Err(error) => Err(error),
+            Ok(Ok(answer)) => {
                 busy.done();
                 Ok(answer)
             }
-            Some(Err(error)) => {
+            Ok(Err(error)) => {
                 // The transaction is over in any case; where the server answered, nothing else is.
                 if matches!(error, sqlx::Error::Database(_)) {
                     busy.done()
@@ -135,6 +137,35 @@ impl Tx {
         self.session.rollback().await;
         if self.session.usable() {
             self.session.release();
+        }
+    }
+}
+
+/// Asks, again and again, on another connection whether the server is still at work on a statement;
+/// ends with the error once it is not, or cannot be asked. What is at work may take as long as it takes.
+async fn watch(server: &Arc<Server>, backend: Option<(i32, String)>) -> Error {
+    let (stall, started) = (server.ctx.deadlines.stall, Instant::now());
+    loop {
+        tokio::time::sleep(stall).await;
+        let seconds = started.elapsed().as_secs();
+        match server.at_work(backend.as_ref()).await {
+            Ok(true) => {
+                let message =
+                    format!("a statement has been at work at {} for {seconds} s", server.host_port());
+                server
+                    .ctx
+                    .events
+                    .info(Body::Runtime { detail: serde_json::json!({"seconds": seconds}) }, message);
+            }
+            Ok(false) => {
+                let what =
+                    format!("{} no longer works on a statement, and its answer was lost", server.host_port());
+                return Error::new(Kind::Network, what)
+                    .hint("look into the server's log; the run may simply be tried again");
+            }
+            Err(error) => {
+                return error.context(format!("no answer from {} for {seconds} s", server.host_port()));
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Against a real server.
 
+mod bonds;
 mod evolve;
 mod faults;
 mod fence;
@@ -8,6 +9,7 @@ mod publish;
 mod refill;
 mod text_forms;
 mod values;
+mod watch;
 
 use std::sync::{Arc, Mutex};
 

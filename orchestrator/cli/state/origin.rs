@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use waybill_protocol::{Result, StateRow};
 
-use crate::history::with_archive;
 use crate::history::RunEntry;
 use crate::history::receipts::{Trace, traces};
+use crate::history::with_archive;
 use crate::store::project::Project;
 
 /// Where a state came from.

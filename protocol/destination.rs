@@ -1,6 +1,7 @@
 //! The contract of a destination: the truth about what it holds.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use arrow_schema::{Field, SchemaRef};
 use async_trait::async_trait;
@@ -149,8 +150,9 @@ pub struct WindowEntry {
     pub identity: Identity,
     /// How many rows have it; above 1 only where there is no primary key.
     pub count: u32,
-    /// The row's cursor, as the JSON of a [`CursorValue`](crate::CursorValue).
-    pub cursor: String,
+    /// The row's cursor, as the JSON of a [`CursorValue`](crate::CursorValue); rows with one cursor
+    /// may share it.
+    pub cursor: Arc<str>,
 }
 
 /// The change to a stream's window in one commit.

@@ -10,6 +10,9 @@ use sha2::{Digest, Sha256};
 
 use crate::cursor::CursorValue;
 
+/// The most identities that the window of a stream may hold.
+pub const WINDOW_LIMIT: usize = 1_000_000;
+
 /// What a piece of state belongs to. Its text form is its key at the destination.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]

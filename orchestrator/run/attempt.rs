@@ -18,7 +18,7 @@ use super::cursor_column::CursorColumn;
 use super::evolve;
 use super::job::{Held, StreamJob};
 use super::machine::{Machine, Step};
-use super::window::{Pending, Window, too_many, window_flags};
+use super::window::{Pending, too_many, window_flags};
 use super::{Run, staged};
 use crate::summary::units::counted;
 
@@ -318,12 +318,12 @@ impl Attempt<'_> {
                 next.insert(name.clone(), Held { rows: before.rows + rows, ..before });
                 continue;
             }
-            let patched = commit::patched(job, &before, patch, self.pending.get(name), rows)?;
-            if patched.held.window.as_ref().is_some_and(Window::too_large) {
+            let mut patched = commit::patched(job, &before, patch, self.pending.get(name), rows)?;
+            if patched.too_large {
                 return Err(too_many().stream(name));
             }
             if direct {
-                commit::add(&mut commit, job, &patched, &self.run.run_id);
+                commit::add(&mut commit, job, &mut patched, &self.run.run_id);
             }
             next.insert(name.clone(), patched.held);
         }
@@ -355,13 +355,13 @@ impl Attempt<'_> {
             let is_staged = {
                 let mut live = job.live();
                 live.held = held;
+                if let Some(pending) = self.pending.get_mut(name) {
+                    live.held.committed(pending);
+                }
                 let is_staged = staged(&live.load);
                 live.committed |= !is_staged;
                 is_staged
             };
-            if let Some(pending) = self.pending.get_mut(name) {
-                pending.committed();
-            }
             job.count(|counts| {
                 counts.commits += 1;
                 if !is_staged {

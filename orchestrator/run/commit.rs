@@ -21,8 +21,10 @@ pub struct Segment {
 pub struct Patched {
     /// What the stream will hold.
     pub held: Held,
-    /// The change to its window.
+    /// The change to its window, which `held` has only once the commit took place.
     pub window: Option<WindowChange>,
+    /// Whether the window would pass its bound.
+    pub too_large: bool,
     /// Ledger changes: file → value.
     pub parts: Vec<(String, Option<Value>)>,
     /// Files whose rows are loaded again.
@@ -65,17 +67,16 @@ pub fn patched(
             _ => {}
         }
     }
-    let mut window = None;
+    let (mut window, mut too_large) = (None, false);
     if let (Some(known), Some(pending)) = (&held.window, pending) {
         let floor = next.state.as_ref().and_then(|state| state.floor.as_ref());
-        let (advanced, change) = known.advance(pending, floor);
+        let advance = known.advance(pending, floor);
         if let Some(state) = &mut next.state {
-            state.window = Some(advanced.digest());
+            state.window = Some(advance.digest);
         }
-        next.window = Some(advanced);
-        window = Some(change);
+        (window, too_large) = (Some(advance.change), advance.too_large);
     }
-    Ok(Patched { held: next, window, parts, reloaded })
+    Ok(Patched { held: next, window, too_large, parts, reloaded })
 }
 
 fn without_reload(value: &Value) -> (Value, bool) {
@@ -101,10 +102,10 @@ pub fn state_row(job: &StreamJob, held: &Held, run_id: &str, commit_id: &str) ->
 }
 
 /// Adds a stream's share to a direct commit.
-pub fn add(commit: &mut Commit, job: &StreamJob, patched: &Patched, run_id: &str) {
+pub fn add(commit: &mut Commit, job: &StreamJob, patched: &mut Patched, run_id: &str) {
     commit.states.push(state_row(job, &patched.held, run_id, &commit.id));
-    if let Some(change) = &patched.window {
-        commit.windows.insert(job.name.clone(), change.clone());
+    if let Some(change) = patched.window.take() {
+        commit.windows.insert(job.name.clone(), change);
     }
     for (part, value) in &patched.parts {
         commit.parts.push((job.name.clone(), part.clone(), value.clone()));

@@ -10,7 +10,7 @@ use waybill_protocol::{
     StreamSelection, StreamState, SyncMode, WriteMode,
 };
 
-use super::window::Window;
+use super::window::{Pending, Window};
 use crate::summary::units::counted;
 
 /// A stream that is being loaded; what was decided about it reads as its own members.
@@ -55,6 +55,14 @@ pub struct Held {
 }
 
 impl Held {
+    /// The commit of these took place: its rows are in the window now.
+    pub fn committed(&mut self, pending: &mut Pending) {
+        let floor = self.state.as_ref().and_then(|state| state.floor.as_ref());
+        if let Some(window) = &mut self.window {
+            window.commit(pending, floor);
+        }
+    }
+
     /// A staged load starts again from nothing.
     pub fn clear(&mut self) {
         let window = self.window.as_ref().map(Window::emptied);

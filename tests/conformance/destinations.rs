@@ -268,7 +268,7 @@ async fn window_ledger_and_states_are_written_with_the_data_and_removed_again() 
     for bench in Bench::all("books") {
         let session = bench.begun("a").await;
         let load = bench.load("a", Disposition::Direct);
-        let entry = |n: u128| WindowEntry { identity: Identity(n), count: 1, cursor: n.to_string() };
+        let entry = |n: u128| WindowEntry { identity: Identity(n), count: 1, cursor: n.to_string().into() };
         let mut first = commit(&load, "one");
         first.parts = vec![("s".into(), "a.csv".into(), Some(json!({"size": 3})))];
         let inserted = WindowChange { insert: vec![entry(1), entry(2)], ..WindowChange::default() };

@@ -119,7 +119,7 @@ async fn window(desk: &Desk, tx: &mut Tx, stream: &str, change: &WindowChange) -
         let last: BTreeMap<u128, _> = chunk.iter().map(|entry| (entry.identity.0, entry)).collect();
         let ids: Vec<Uuid> = last.keys().map(|id| Uuid::from_u128(*id)).collect();
         let counts: Vec<i32> = last.values().map(|e| i32::try_from(e.count).unwrap_or(i32::MAX)).collect();
-        let cursors: Vec<String> = last.values().map(|e| e.cursor.clone()).collect();
+        let cursors: Vec<&str> = last.values().map(|e| e.cursor.as_ref()).collect();
         tx.execute(&insert, of()?.with(ids)?.with(counts)?.with(cursors)?).await?;
     }
     Ok(())

@@ -102,7 +102,7 @@ pub(super) async fn window(desk: &Desk, stream: &str) -> Result<Vec<WindowEntry>
         .map(|row| {
             let id = field(row, 0)?.replace('-', "");
             let identity = Identity::parse(&id).ok_or_else(|| Error::internal("a uuid that is none"))?;
-            Ok(WindowEntry { identity, count: json(&field(row, 1)?, "a count")?, cursor: field(row, 2)? })
+            Ok(WindowEntry { identity, count: json(&field(row, 1)?, "a count")?, cursor: field(row, 2)?.into() })
         })
         .collect()
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::calendar;
+use crate::clock;
 use crate::value::Logical;
 use crate::{Error, Result};
 
@@ -95,7 +96,7 @@ impl CursorValue {
                 "a lookback of {lookback} does not fit a cursor of type {}",
                 self.type_name()
             ))
-            .hint("use a duration such as \"2h\" for dates and timestamps, a number for integers")
+            .hint("use a duration such as \"2h\" for dates, timestamps and UUIDs of version 7, a number for numbers")
         };
         Ok(match (self, lookback) {
             (Int(value), Lookback::Amount(n)) => Int(value.saturating_sub_unsigned(*n)),
@@ -106,6 +107,10 @@ impl CursorValue {
             (Date(value), Lookback::Micros(us)) => {
                 let days = us.div_ceil(calendar::DAY_US as u64);
                 Date(value.saturating_sub(i32::try_from(days).unwrap_or(i32::MAX)))
+            }
+            (Uuid(text), Lookback::Micros(us)) => {
+                let ms = clock::uuid_ms(text).ok_or_else(misfit)?;
+                clock::uuid_at(ms.saturating_sub(us.div_ceil(1_000)))
             }
             (Decimal(value), Lookback::Amount(n)) => {
                 let (whole, fraction) = value.split_once('.').unwrap_or((value, ""));

@@ -47,7 +47,7 @@ pub(super) struct Server {
     connect_timeout: Duration,
     idle: Mutex<Vec<Live>>,
     cleanups: Mutex<Vec<JoinHandle<()>>>,
-    own: Mutex<BTreeSet<String>>,
+    patience_spent: Mutex<BTreeSet<String>>,
 }
 
 /// An open connection.
@@ -75,7 +75,7 @@ impl Server {
             connect_timeout: address.connect_timeout,
             idle: Mutex::default(),
             cleanups: Mutex::default(),
-            own: Mutex::default(),
+            patience_spent: Mutex::default(),
             ctx,
         });
         let started = Instant::now();
@@ -196,15 +196,14 @@ impl Server {
         if self.ctx.role == "destination" { Origin::Destination } else { Origin::Source }
     }
 
-    /// Virtual transactions that this run holds open for reading.
-    pub(super) fn own_transactions(&self) -> BTreeSet<String> {
-        lock(&self.own).clone()
+    /// Whether somebody has waited long for this transaction already, and in vain.
+    pub(super) fn outlasted(&self, transaction: &str) -> bool {
+        lock(&self.patience_spent).contains(transaction)
     }
 
-    /// Notes a virtual transaction held open for reading, until the guard is dropped.
-    pub(super) fn hold(self: &Arc<Server>, transaction: String) -> Held {
-        lock(&self.own).insert(transaction.clone());
-        Held { server: Arc::clone(self), transaction }
+    /// Notes that a long wait for this transaction was in vain: once in a run is enough.
+    pub(super) fn outlast(&self, transaction: &str) {
+        lock(&self.patience_spent).insert(transaction.to_owned());
     }
 
     /// Waits until queries that were given up are cancelled at the server.
@@ -253,17 +252,5 @@ impl Server {
         let mut cleanups = lock(&self.cleanups);
         cleanups.retain(|task| !task.is_finished());
         cleanups.push(task);
-    }
-}
-
-/// A virtual transaction that this run holds open for reading.
-pub(super) struct Held {
-    server: Arc<Server>,
-    transaction: String,
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        lock(&self.server.own).remove(&self.transaction);
     }
 }

@@ -7,6 +7,7 @@ mod encode;
 mod error;
 mod kinds;
 mod link;
+mod own;
 #[cfg(test)]
 pub(crate) mod server;
 mod session;

@@ -12,7 +12,7 @@ use sqlx::{AssertSqlSafe, Row};
 use waybill_protocol::{Error, Kind, Result};
 
 use super::link::Live;
-pub(super) use super::link::{Facts, Held, Server};
+pub(super) use super::link::{Facts, Server};
 use crate::deadline;
 
 /// One connection. Dropped, it is closed; [`Session::release`] keeps it for the next use.

@@ -24,7 +24,11 @@ pub(super) fn literal(text: &str) -> String {
 
 /// A cursor value as a literal without a type of its own, so that it takes the column's.
 pub(super) fn cursor(value: &CursorValue) -> String {
-    literal(&cursor_text(value))
+    match value {
+        // In quotes it would have to fit the column's type, and a lookback reaches below a smallint.
+        CursorValue::Int(value) => format!("({value})"),
+        value => literal(&cursor_text(value)),
+    }
 }
 
 /// A cursor value as Postgres writes it.

@@ -30,6 +30,8 @@ pub(crate) fn read(
     state: StreamState,
     out: &mpsc::Sender<Message>,
 ) -> Result<()> {
+    // Before the snapshot: what is committed after it may be stamped later than this only.
+    let now_us = now_us();
     // One snapshot for everything: it begins with the first query.
     let _snapshot = conn.unchecked_transaction().reading("begin a snapshot")?;
     let rows = rows_of(stream);
@@ -41,10 +43,13 @@ pub(crate) fn read(
     let window = match (&cursor, &stream.reading) {
         (Some(cursor), Reading::Cursor { .. }) => {
             let lookback = stream.selection.lookback.as_ref();
-            Some(Window::new(conn, &rows, cursor, state, lookback, now_us())?)
+            Some(Window::new(conn, &rows, cursor, state, lookback, now_us)?)
         }
         _ => None,
     };
+    if let (Some(cursor), Some(window)) = (&cursor, &window) {
+        window.check_bound(conn, &rows, cursor, stream)?;
+    }
     send(out, Message::Schema { stream: stream.stream.clone(), schema: Arc::clone(&stream.schema) })?;
     if let Some(cursor) = cursor.as_ref().filter(|_| window.is_some()) {
         count_nulls(conn, &rows, cursor, stream, out)?;

@@ -7,12 +7,14 @@
 use std::cmp::Ordering;
 
 use rusqlite::Connection;
-use waybill_protocol::{CursorValue, Logical, Lookback, Result, StreamState};
+use waybill_protocol::clock::clock_bound;
+use waybill_protocol::state::WINDOW_LIMIT;
+use waybill_protocol::{
+    CursorValue, Error, Logical, Lookback, Origin, Result, StreamRead, StreamState, WriteMode,
+};
 
 use super::cursor::{Cursor, Rows};
-
-/// How far a clock's time may lie behind its commit, microseconds.
-const CLOCK_MARGIN_US: i64 = 5_000_000;
+use super::fault::Doing;
 
 /// The window of one read, fixed by its snapshot.
 pub(crate) struct Window {
@@ -41,15 +43,13 @@ impl Window {
             }
             (found, ceiling) => highest(found, ceiling.clone()),
         };
-        let limit = now_us.saturating_sub(CLOCK_MARGIN_US);
-        let end = match top {
-            Some(CursorValue::Timestamp(us)) => {
-                highest(Some(CursorValue::Timestamp(us.min(limit))), before.ceiling.clone())
-            }
-            Some(CursorValue::TimestampTz(us)) => {
-                highest(Some(CursorValue::TimestampTz(us.min(limit))), before.ceiling.clone())
-            }
-            other => other,
+        let clock = match &top {
+            Some(top) => clock_bound(cursor.logical, now_us, top)?,
+            None => None,
+        };
+        let end = match (top, clock) {
+            (Some(top), Some(clock)) => highest(Some(lowest(&top, Some(&clock))), before.ceiling.clone()),
+            (top, _) => top,
         };
         let back = match (&end, lookback) {
             (Some(end), Some(lookback)) => Some(end.minus(lookback)?),
@@ -61,6 +61,45 @@ impl Window {
     /// Where the read starts; nothing for −∞.
     pub(crate) fn floor(&self) -> Option<&CursorValue> {
         self.before.floor.as_ref()
+    }
+
+    /// Refuses, before the first row, an append after which more rows would have to be remembered
+    /// than a window holds: those from the next floor up. Without an index the count would be a
+    /// scan of its own; there whoever remembers the rows counts them.
+    pub(crate) fn check_bound(
+        &self,
+        conn: &Connection,
+        rows: &Rows,
+        cursor: &Cursor,
+        stream: &StreamRead,
+    ) -> Result<()> {
+        let append = match stream.selection.write {
+            Some(write) => write == WriteMode::Append,
+            None => stream.primary_key.is_empty(),
+        };
+        let counted = stream.ordered || stream.selection.lookback.is_some();
+        let (Some(floor), true, true) = (self.after().floor, append, counted) else { return Ok(()) };
+        let sql = format!(
+            "SELECT count(*) FROM (SELECT 1 FROM {} WHERE {} AND {} >= ?1 LIMIT {})",
+            rows.from,
+            rows.filter,
+            cursor.expression,
+            WINDOW_LIMIT + 1
+        );
+        let bound = [cursor.bind(&floor)?];
+        let count: i64 =
+            conn.query_row(&sql, bound, |row| row.get(0)).reading("count the rows to remember")?;
+        if usize::try_from(count).unwrap_or(0) <= WINDOW_LIMIT {
+            return Ok(());
+        }
+        let smaller = if stream.selection.lookback.is_some() { "make lookback smaller, or " } else { "" };
+        Err(Error::data(format!(
+            "stream {}: more than {WINDOW_LIMIT} rows lie from {floor} up, and to append each of them once every one would have to be remembered",
+            stream.stream
+        ))
+        .origin(Origin::Source)
+        .stream(&stream.stream)
+        .hint(format!("{smaller}set write to merge with a primary_key, or set mode to full_refresh")))
     }
 
     /// The state once everything was read.

@@ -1,10 +1,10 @@
 //! The bookkeeping tables, and the fence that keeps a second writer out.
 
 use sqlx::Row;
-use waybill_protocol::{Error, Kind, Result};
+use waybill_protocol::{Error, Kind, Result, TableRef};
 
 use super::desk::{DEFAULT_SCHEMA, Desk};
-use super::names::lock_key;
+use super::names::{Place, lock_key};
 use super::tx::{Args, Tx, state_of};
 use crate::postgres::session::text;
 use crate::postgres::sql::{ident, literal};
@@ -41,6 +41,11 @@ const BOOKS: [(&str, &str); 5] = [
          PRIMARY KEY (connection_id, stream, file)",
     ),
 ];
+
+/// Where they lie.
+pub(super) fn books(desk: &Desk) -> impl Iterator<Item = Place> {
+    BOOKS.iter().map(|(name, _)| desk.place(&TableRef { namespace: None, name: (*name).to_owned() }))
+}
 
 /// Creates what is missing and takes the fence.
 pub(super) async fn begin(desk: &Desk) -> Result<()> {

@@ -102,7 +102,11 @@ pub(super) async fn window(desk: &Desk, stream: &str) -> Result<Vec<WindowEntry>
         .map(|row| {
             let id = field(row, 0)?.replace('-', "");
             let identity = Identity::parse(&id).ok_or_else(|| Error::internal("a uuid that is none"))?;
-            Ok(WindowEntry { identity, count: json(&field(row, 1)?, "a count")?, cursor: field(row, 2)?.into() })
+            Ok(WindowEntry {
+                identity,
+                count: json(&field(row, 1)?, "a count")?,
+                cursor: field(row, 2)?.into(),
+            })
         })
         .collect()
 }

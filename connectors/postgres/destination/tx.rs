@@ -9,7 +9,8 @@ use sqlx::{Arguments, AssertSqlSafe, Either, Encode, Executor, Postgres, Type};
 use waybill_protocol::event::Body;
 use waybill_protocol::{Error, Kind, Result};
 
-use crate::postgres::session::{Server, Session};
+use crate::postgres::own::{self, Held, Purpose};
+use crate::postgres::session::{Server, Session, text};
 use crate::postgres::sql::literal;
 
 /// A lock that takes longer than this to get is worth an event.
@@ -18,6 +19,8 @@ const NOTICEABLE: Duration = Duration::from_millis(100);
 /// An open transaction.
 pub(super) struct Tx {
     session: Session,
+    key: Option<String>,
+    held: Option<Held>,
 }
 
 /// Arguments of a statement.
@@ -53,11 +56,19 @@ impl Tx {
 
     async fn on(mut session: Session) -> Result<Tx> {
         let then = format!(
-            "SET LOCAL lock_timeout = 0; SELECT set_config('waybill.run_id', {}, true)",
-            literal(&session.server().ctx.run_id)
+            "SET LOCAL lock_timeout = 0; SELECT set_config('waybill.run_id', {}, true), {}",
+            literal(&session.server().ctx.run_id),
+            own::SELF
         );
-        session.begin_bulk("ISOLATION LEVEL READ COMMITTED READ WRITE", &then).await?;
-        Ok(Tx { session })
+        let rows = session.begin_bulk("ISOLATION LEVEL READ COMMITTED READ WRITE", &then).await?;
+        let key = rows.first().map(|row| text(row, 1)).transpose()?.flatten();
+        Ok(Tx { session, key, held: None })
+    }
+
+    /// Says which tables it loads, and no others: a source of this run on the same server need not
+    /// take it for a stranger's.
+    pub(super) fn loads(&mut self, tables: Vec<(String, String)>) {
+        self.held = self.key.clone().map(|key| Held::new(key, Purpose::Loading(tables)));
     }
 
     /// What it is a connection to.
@@ -126,6 +137,7 @@ impl Tx {
     /// Commits; an error may hide a commit that took place.
     pub(super) async fn commit(mut self) -> Result<()> {
         self.session.commit().await?;
+        drop(self.held.take());
         self.session.release();
         Ok(())
     }
@@ -133,6 +145,7 @@ impl Tx {
     /// Rolls back and keeps the connection.
     pub(super) async fn rollback(mut self) {
         self.session.rollback().await;
+        drop(self.held.take());
         if self.session.usable() {
             self.session.release();
         }

@@ -9,7 +9,7 @@ use waybill_protocol::{
     Writer,
 };
 
-use super::books::fence;
+use super::books::{books, fence};
 use super::copy::{copy, copy_sql};
 use super::desk::Desk;
 use super::ledger;
@@ -58,7 +58,12 @@ impl PgWriter {
     async fn transaction(&mut self) -> Result<Tx> {
         match self.tx.take() {
             Some(tx) => Ok(tx),
-            None => Tx::begin(&self.desk.server).await,
+            None => {
+                let mut tx = Tx::begin(&self.desk.server).await?;
+                let places = self.streams.values().map(|s| s.ready.place.clone()).chain(books(&self.desk));
+                tx.loads(places.map(|place| (place.schema, place.name)).collect());
+                Ok(tx)
+            }
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::TimestampMicrosecondType;
+use waybill_protocol::clock::clock_bound;
 use waybill_protocol::{CursorValue, Error, Logical, NullCursor, Result, StreamRead, StreamState, WriteMode};
 
 use super::copy::one_row;
@@ -11,7 +12,7 @@ use super::fence::{self, Holder};
 use super::moves_state;
 use super::select;
 use super::snapshot::Shape;
-use super::value::{clock_bound, cursor_at};
+use super::value::cursor_at;
 use super::window::{Findings, Order, Window};
 use crate::postgres::decode::ColumnPlan;
 use crate::postgres::kinds::Wire;
@@ -59,14 +60,24 @@ pub(super) fn refuse(server: &Server, read: &StreamRead, cursor: &Cursor<'_>, sh
         .hint("set lookback on the stream: a duration for times (\"2h\"), a number for numbers"))
 }
 
-/// Steps 1 and 2: the end of the stream, then who is open. Returns where that was asked, too.
+/// What is known of a stream before its snapshot.
+pub(super) struct Planned {
+    /// What to read, and what the state becomes.
+    pub(super) window: Window,
+    /// Which server was asked.
+    pub(super) place: String,
+    /// Who is open.
+    pub(super) holders: Vec<Holder>,
+}
+
+/// Steps 1 and 2: the end of the stream, then who is open.
 pub(super) async fn plan_window(
     session: &mut Session,
     read: &StreamRead,
     state: &StreamState,
     cursor: &Cursor<'_>,
     shape: &Shape,
-) -> Result<(Window, String)> {
+) -> Result<Planned> {
     let events = session.server().ctx.events.for_stream(&read.stream);
     let (highest, clock_us, place) = highest(session, read, cursor, shape).await?;
     let clock = match &highest {
@@ -74,8 +85,11 @@ pub(super) async fn plan_window(
         None => None,
     };
     let standby = session.server().facts().standby;
+    // Without a ceiling the floor stays at the beginning while somebody is open: worth a wait, but
+    // not where there is nothing to read.
+    let patient = state.ceiling.is_none() && highest.is_some();
     let holders: Vec<Holder> =
-        if standby { Vec::new() } else { fence::holders(session, state.ceiling.is_none(), &events).await? };
+        if standby { Vec::new() } else { fence::holders(session, shape, patient, &events).await? };
     let order = order(session, read, cursor, state, highest.as_ref()).await?;
     let open: Vec<String> = holders.iter().map(|h| h.key.clone()).collect();
     let lookback = read.selection.lookback;
@@ -83,7 +97,7 @@ pub(super) async fn plan_window(
     let window = Window::plan(found, order)?;
     let floor = window.finished().floor;
     fence::report(&events, &holders, |key| state.open.contains_key(key), floor.as_ref());
-    Ok((window, place))
+    Ok(Planned { window, place, holders })
 }
 
 /// The highest cursor, the server's clock in microseconds, and which server said so. The person's

@@ -8,7 +8,15 @@ use tokio::time::Instant;
 use waybill_protocol::event::{Body, Events};
 use waybill_protocol::{CursorValue, Error, Level, Result};
 
+use super::reach;
+use super::snapshot::Shape;
+use crate::postgres::own::{self, Purpose, START};
 use crate::postgres::session::{Session, text};
+
+/// How long a run waits for open transactions when nothing bounds what they may still add.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long it waits otherwise: most transactions are over by then.
+const MOMENT: Duration = Duration::from_millis(200);
 
 /// A transaction that is open.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,20 +25,36 @@ pub(super) struct Holder {
     pub(super) key: String,
     /// Who holds it: pid, user, application; or gid, owner, prepared.
     pub(super) who: serde_json::Value,
-    shown: String,
+    /// The same in words.
+    pub(super) shown: String,
+    /// How a person ends it.
+    pub(super) end: String,
 }
 
-/// The transactions of this database that are open and stay so for a while. Looks at prepared
-/// ones in a statement after the others: what is prepared in between is seen there.
-pub(super) async fn holders(session: &mut Session, first: bool, events: &Events) -> Result<Vec<Holder>> {
-    let mut running = running(session).await?;
+/// The transactions of this database that are open and stay so for a while, and may write what
+/// `shape` reads. Looks at prepared ones in a statement after the others: what is prepared in
+/// between is seen there. `patient` where it is worth waiting long for them to end.
+pub(super) async fn holders(
+    session: &mut Session,
+    shape: &Shape,
+    patient: bool,
+    events: &Events,
+) -> Result<Vec<Holder>> {
+    let mut running = running(session, shape).await?;
     let mut prepared = prepared(session).await?;
-    let patience = if first { Duration::from_secs(30) } else { Duration::from_millis(200) };
-    let until = Instant::now() + patience;
+    let begun = Instant::now();
     let mut pause = Duration::from_millis(10);
     let mut said = false;
-    while (!running.is_empty() || (first && !prepared.is_empty())) && Instant::now() + pause < until {
-        if first && !said && pause >= Duration::from_millis(80) {
+    loop {
+        // Whoever outlasted a long wait of this run once is not waited for so long again.
+        let server = session.server();
+        let worth = patient && running.iter().chain(&prepared).any(|h| !server.outlasted(&h.key));
+        let until = begun + if worth { PATIENCE } else { MOMENT };
+        let waits = !running.is_empty() || (worth && !prepared.is_empty());
+        if !waits || Instant::now() + pause >= until {
+            break;
+        }
+        if worth && !said && pause >= Duration::from_millis(80) {
             said = true;
             let names: Vec<&str> = running.iter().chain(&prepared).map(|h| h.shown.as_str()).collect();
             let message = format!("waiting up to 30s for open transactions to end: {}", names.join("; "));
@@ -38,38 +62,43 @@ pub(super) async fn holders(session: &mut Session, first: bool, events: &Events)
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_millis(500));
-        let still: BTreeSet<String> = self::running(session).await?.into_iter().map(|h| h.key).collect();
+        let still: BTreeSet<String> =
+            self::running(session, shape).await?.into_iter().map(|h| h.key).collect();
         running.retain(|holder| still.contains(&holder.key));
         prepared = self::prepared(session).await?;
     }
     running.extend(prepared);
+    if begun.elapsed() > MOMENT * 2 {
+        running.iter().for_each(|holder| session.server().outlast(&holder.key));
+    }
     Ok(running)
 }
 
-/// Transactions under way, without those that this run holds open for reading.
-async fn running(session: &mut Session) -> Result<Vec<Holder>> {
+/// Transactions under way, without those of this process that cannot write what is read.
+async fn running(session: &mut Session, shape: &Shape) -> Result<Vec<Holder>> {
     // A virtual transaction is never used again while the server runs; the start of the server
     // tells it from one of the same number after a restart, and everybody may see it.
-    let sql = "SELECT l.virtualtransaction, l.pid::text, a.usename::text, a.application_name, \
-        (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::int8::text \
+    let sql = format!(
+        "SELECT 'virtual:' || l.virtualtransaction || '@' || {START}, l.pid::text, a.usename::text, a.application_name \
         FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid \
         WHERE l.locktype = 'virtualxid' AND l.mode = 'ExclusiveLock' AND l.granted \
-        AND a.datname = current_database() AND a.usesysid IS NOT NULL AND l.pid <> pg_backend_pid()";
-    let rows = session.query("look for open transactions", sql).await?;
-    let own = session.server().own_transactions();
+        AND a.datname = current_database() AND a.usesysid IS NOT NULL AND l.pid <> pg_backend_pid()"
+    );
+    let rows = session.query("look for open transactions", &sql).await?;
     let mut found = Vec::new();
     for row in &rows {
         let field = |i| text(row, i).map(Option::unwrap_or_default);
-        let transaction = field(0)?;
-        if own.contains(&transaction) {
-            continue;
-        }
+        let key = field(0)?;
         let (pid, user, application) = (field(1)?, field(2)?, field(3)?);
-        found.push(Holder {
-            key: format!("virtual:{transaction}@{}", field(4)?),
-            shown: format!("pid {pid} of user {user} ({application})"),
-            who: json!({"pid": pid, "user": user, "application": application, "transaction": transaction}),
-        });
+        let mut shown = format!("pid {pid} of user {user} ({application})");
+        match own::purpose(&key) {
+            Some(Purpose::Reading) => continue,
+            Some(Purpose::Loading(tables)) if !reach::reaches(session, &tables, shape).await? => continue,
+            Some(Purpose::Loading(_)) => shown.push_str(", which is a load of Waybill itself"),
+            None => {}
+        }
+        let who = json!({"pid": pid, "user": user, "application": application, "transaction": key});
+        found.push(Holder { key, who, shown, end: format!("SELECT pg_terminate_backend({pid})") });
     }
     Ok(found)
 }
@@ -84,6 +113,7 @@ async fn prepared(session: &mut Session) -> Result<Vec<Holder>> {
         Ok(Holder {
             key: format!("prepared:{gid}"),
             shown: format!("the prepared transaction {gid:?} of user {owner}"),
+            end: format!("COMMIT PREPARED or ROLLBACK PREPARED {}", crate::postgres::sql::literal(&gid)),
             who: json!({"prepared": gid, "user": owner, "since": since}),
         })
     };

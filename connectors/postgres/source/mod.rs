@@ -1,11 +1,13 @@
 //! PostgreSQL as a source.
 
+mod bound;
 mod check;
 mod copy;
 mod cursor;
 mod discover;
 mod fence;
 mod query;
+mod reach;
 mod read;
 mod relation;
 mod select;

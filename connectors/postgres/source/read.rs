@@ -9,8 +9,9 @@ use waybill_protocol::{
     Error, Kind, Logical, Message, NullCursor, Outlet, Reading, Result, SchemaPolicy, StreamRead, StreamState,
 };
 
+use super::bound;
 use super::copy::{Goal, copy, one_row};
-use super::cursor::{Cursor, plan_window, refuse};
+use super::cursor::{Cursor, Planned, plan_window, refuse};
 use super::fence;
 use super::select::{self, Selected};
 use super::send::{Checkpoints, Sender, checkpoint};
@@ -40,20 +41,19 @@ pub(super) async fn read(
         return Err(Error::config(format!("{}: from and to need a cursor", read.stream))
             .hint("set cursor on the stream: the column that from and to are values of"));
     }
-    let mut window = None;
-    let mut before = None;
+    let mut planned = None;
     if let Some(cursor) = &job {
         refuse(server, read, cursor, &shape)?;
         if moves_state(read) {
-            let (planned, place) = plan_window(&mut session, read, state, cursor, &shape).await?;
-            window = Some(planned);
-            before = Some(place);
+            planned = Some(plan_window(&mut session, read, state, cursor, &shape).await?);
         }
     }
     let snapshot = snapshot::begin(&mut session, read, &shape).await?;
-    if let Some(place) = &before {
+    if let (Some(Planned { window, place, holders }), Some(cursor)) = (&planned, &job) {
         fence::same_server(place, &snapshot.server)?;
+        bound::check(&mut session, read, cursor, window, holders).await?;
     }
+    let window = planned.map(|planned| planned.window);
     let request = Request { read, state, cursor: job, window: window.as_ref() };
     let whole = request.run(&mut session, &snapshot, outlet).await?;
     if whole {

@@ -6,7 +6,8 @@ use super::fence::SERVER_SQL;
 use super::query;
 use super::relation::{RelationColumn, relations};
 use super::select;
-use crate::postgres::session::{Held, Session, text};
+use crate::postgres::own::{self, Held, Purpose};
+use crate::postgres::session::{Session, text};
 use crate::postgres::sql;
 
 /// What is read, as the server's catalogs have it now.
@@ -19,7 +20,7 @@ pub(super) struct Shape {
 
 #[derive(Debug, PartialEq)]
 pub(super) struct Table {
-    oid: u32,
+    pub(super) oid: u32,
     /// `r`, `p`, `v`, `m` or `f`.
     pub(super) kind: String,
     readable: bool,
@@ -77,15 +78,11 @@ pub(super) async fn begin(session: &mut Session, read: &StreamRead, before: &Sha
     {
         then.push_str(&format!("LOCK TABLE {} IN ACCESS SHARE MODE; ", select::table(read)));
     }
-    then.push_str(&format!(
-        "SELECT (SELECT virtualtransaction FROM pg_catalog.pg_locks WHERE locktype = 'virtualxid' \
-         AND pid = pg_backend_pid() AND granted LIMIT 1), {SERVER_SQL}"
-    ));
+    then.push_str(&format!("SELECT {}, {SERVER_SQL}", own::SELF));
     let rows = session.begin_bulk("ISOLATION LEVEL REPEATABLE READ READ ONLY", &then).await?;
     let row = rows.first().ok_or_else(|| Error::internal("no answer to a query without FROM"))?;
-    let own = text(row, 0)?;
+    let held = text(row, 0)?.map(|key| Held::new(key, Purpose::Reading));
     let server = text(row, 1)?.unwrap_or_default();
-    let held = own.map(|transaction| session.server().hold(transaction));
     let shape = shape(session, read).await?;
     if shape != *before {
         return Err(Error::new(Kind::Schema, format!("the columns of {} changed just now", read.stream))

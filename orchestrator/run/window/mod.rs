@@ -234,9 +234,9 @@ impl Window {
         let told = pending.below.iter().filter_map(|identity| self.entries.get_key_value(identity));
         let told = told.filter(move |(_, known)| floor.is_some_and(|f| known.cursor.order(f).is_none()));
         let risen = floor.filter(|floor| self.floor.as_ref() != Some(floor));
-        let lower = risen.into_iter().flat_map(move |floor| {
-            self.entries.iter().filter(move |(_, known)| known.cursor.below(floor))
-        });
+        let lower = risen
+            .into_iter()
+            .flat_map(move |floor| self.entries.iter().filter(move |(_, known)| known.cursor.below(floor)));
         told.chain(lower)
     }
 }

@@ -118,7 +118,10 @@ fn equal_rows_on_either_side_of_a_commit_are_all_loaded() {
     let mut window = Window::new(&[], "c", &names()).unwrap();
     assert_eq!(commits(&mut window, &[&[(2, "x")], &[(2, "x"), (2, "x")], &[(2, "x")]], true, 2), [1, 2, 1]);
     assert_eq!(window.digest().count, 1);
-    assert_eq!(commits(&mut window, &[&[(2, "x"), (2, "x")], &[(2, "x"), (2, "x"), (2, "x")]], true, 2), [0, 1]);
+    assert_eq!(
+        commits(&mut window, &[&[(2, "x"), (2, "x")], &[(2, "x"), (2, "x"), (2, "x")]], true, 2),
+        [0, 1]
+    );
     assert_eq!(commits(&mut window, &[&[(2, "x"); 5], &[(3, "y")]], true, 3), [0, 1]);
     assert_eq!(window.all().len(), 1, "what lies below the floor is gone");
 }

@@ -11,6 +11,7 @@ mod files_to_sqlite;
 mod fixture;
 mod headless;
 mod killed;
+mod late_commits;
 mod postgres;
 mod record;
 mod retries;

@@ -1,5 +1,6 @@
 //! The contract of a destination: the truth about what it holds.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -97,7 +98,8 @@ pub struct StateRow {
     pub run_id: String,
     /// The commit that wrote it.
     pub commit_id: String,
-    /// Rows loaded since the last rebuild.
+    /// Rows in the table since the last rebuild. What is handed to a commit counts every row sent;
+    /// see [`Receipt::gone`].
     pub rows: u64,
     /// The table.
     pub table: TableRef,
@@ -182,6 +184,33 @@ pub struct Commit {
     /// Rows of the table to delete before the new ones count: (stream, column of the table, text value).
     /// Used when a changed file is loaded again.
     pub deletes: Vec<(String, String, String)>,
+    /// Stream → rows that receipts say are in its staging table. One that has another number is not
+    /// published. Absent where rows were merged into it.
+    pub staged: BTreeMap<String, u64>,
+}
+
+impl Commit {
+    /// The same commit where the tables have grown by so many rows less than were sent.
+    pub fn less(&self, gone: &BTreeMap<String, u64>) -> Cow<'_, Commit> {
+        if gone.values().all(|rows| *rows == 0) {
+            return Cow::Borrowed(self);
+        }
+        let mut commit = self.clone();
+        for row in &mut commit.states {
+            let stream = row.scope.strip_prefix("stream:");
+            let less = stream.and_then(|stream| gone.get(stream)).copied().unwrap_or(0);
+            row.rows = row.rows.saturating_sub(less);
+        }
+        Cow::Owned(commit)
+    }
+
+    /// The same commit where the table of a stream has so many rows.
+    pub fn with_rows(&self, stream: &str, rows: u64) -> Commit {
+        let mut commit = self.clone();
+        let scope = crate::state::Scope::Stream(stream.to_owned()).to_string();
+        commit.states.iter_mut().filter(|row| row.scope == scope).for_each(|row| row.rows = rows);
+        commit
+    }
 }
 
 /// What a commit made durable.
@@ -191,6 +220,11 @@ pub struct Receipt {
     pub rows: BTreeMap<String, u64>,
     /// (stream, column, what was done) → values changed to fit.
     pub coerced: BTreeMap<(String, String, String), u64>,
+    /// Stream → by how much fewer rows the table has grown than were sent: rows of a merge whose key
+    /// was there, and rows that `Commit::deletes` removed. The destination has taken them off `rows`
+    /// of the stream's state row in the same transaction. Absent where it cannot tell cheaply: that
+    /// count is an upper bound from then on.
+    pub gone: BTreeMap<String, u64>,
 }
 
 /// A session with a destination, for one run.
@@ -215,7 +249,7 @@ pub trait Destination: Send + Sync {
     async fn check(&self) -> Result<Vec<Check>>;
 
     /// Creates the bookkeeping tables where they are missing and takes the fence for this
-    /// connection (`epoch + 1`). Called once, before anything is written.
+    /// connection (`epoch + 1`). Called before anything is written; again only where it failed.
     async fn begin(&self) -> Result<()>;
 
     /// All state rows of this connection; empty where there are no bookkeeping tables yet.
@@ -239,7 +273,8 @@ pub trait Destination: Send + Sync {
     /// Puts the staging table of a [`Disposition::Replace`] load in the place of the table and
     /// writes the commit, in one transaction; a reader sees the old table or the new one, never
     /// none. An existing table keeps its owner, grants and indexes. Builds the primary key; a
-    /// duplicate key is an error of kind `data`. Called once per stream, after every slice of it
+    /// duplicate key is an error of kind `data`. The receipt and the state row say how many rows the
+    /// table has. Called once per stream, after every slice of it
     /// is complete and committed. `Disposition::Direct` is a broken contract.
     async fn publish(&self, load: &StreamLoad, commit: &Commit) -> Result<Receipt>;
 
@@ -275,7 +310,8 @@ pub trait Writer: Send {
 
     /// Makes everything written since the last commit durable together with `commit`, in one
     /// transaction that checks the fence. When the answer is lost the error is retryable and the
-    /// orchestrator asks [`Destination::committed`].
+    /// orchestrator asks [`Destination::committed`]; whatever the answer, it calls `abort` before it
+    /// uses the writer again.
     async fn commit(&mut self, commit: &Commit) -> Result<Receipt>;
 
     /// Gives up everything since the last commit.

@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -119,6 +120,7 @@ struct Inner {
     message: String,
     hint: Option<String>,
     retryable: Option<bool>,
+    wait: Option<Duration>,
     stream: Option<String>,
     cause: Option<Box<dyn StdError + Send + Sync>>,
 }
@@ -133,6 +135,7 @@ impl Error {
             message: message.into(),
             hint: None,
             retryable: None,
+            wait: None,
             stream: None,
             cause: None,
         }))
@@ -184,6 +187,12 @@ impl Error {
         self
     }
 
+    /// How long the peer asks us to wait before another attempt (`Retry-After`).
+    pub fn wait(mut self, wait: Duration) -> Error {
+        self.0.wait = Some(wait);
+        self
+    }
+
     /// The stream it belongs to, unless a deeper layer already said so.
     pub fn stream(mut self, stream: impl Into<String>) -> Error {
         if self.0.stream.is_none() {
@@ -227,6 +236,11 @@ impl Error {
     /// The stream it belongs to, where known.
     pub fn get_stream(&self) -> Option<&str> {
         self.0.stream.as_deref()
+    }
+
+    /// How long the peer asks us to wait before another attempt, where it said so.
+    pub fn asks_to_wait(&self) -> Option<Duration> {
+        self.0.wait
     }
 
     /// Whether an unchanged later attempt may succeed.

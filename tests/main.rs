@@ -6,10 +6,12 @@
 
 mod bad_input;
 mod conformance;
+mod cut;
 mod faces;
 mod files_to_sqlite;
 mod fixture;
 mod headless;
+mod kill_anywhere;
 mod killed;
 mod late_commits;
 mod postgres;

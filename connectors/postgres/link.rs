@@ -215,6 +215,43 @@ impl Server {
         }
     }
 
+    /// Ends when a peer that works on a statement of ours has gone silent: each time the stall limit
+    /// has passed, another connection asks whether it still does. Work that takes long is none of
+    /// its business; behind a pooler nothing can be asked, and it never ends.
+    pub(super) async fn gone_silent(self: Arc<Server>, pid: i32, since: String) -> Error {
+        let stall = self.ctx.deadlines.stall;
+        if self.pooler || pid == 0 || since.is_empty() {
+            return std::future::pending().await;
+        }
+        let mut missed = 0;
+        loop {
+            tokio::time::sleep(stall).await;
+            match tokio::time::timeout(self.connect_timeout, self.works(pid, &since)).await {
+                Ok(Ok(true)) => missed = 0,
+                // Its answer may just be on its way.
+                _ => missed += 1,
+            }
+            if missed > 1 {
+                let seconds = stall.as_secs_f64();
+                let message = format!("{} sent no answer for {seconds}s", self.host_port);
+                return Error::new(Kind::Timeout, message).origin(self.origin()).hint(
+                    "look whether the server and the way to it are well, or raise stall_timeout_ms of the connection",
+                );
+            }
+        }
+    }
+
+    async fn works(&self, pid: i32, since: &str) -> std::result::Result<bool, sqlx::Error> {
+        let mut conn = self.options.connect().await?;
+        let sql = format!(
+            "SELECT 1 FROM pg_stat_activity WHERE pid = {pid} AND backend_start = {} AND state = 'active'",
+            sql::literal(since)
+        );
+        let found = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_optional(&mut conn).await?;
+        let _ = conn.close().await;
+        Ok(found.is_some())
+    }
+
     /// Closes the idle connections and says so.
     pub(super) async fn close(&self) {
         self.settle().await;

@@ -40,12 +40,23 @@ pub struct Guarded {
     lifeline: Option<ChildStdin>,
 }
 
+/// Starts the server, and does what it is told: a signal to end it by, or `start`. A server whose
+/// predecessor was killed may find that one's processes still there, and is tried again.
 const WATCHER: &str = r#"
 dir=$1; shift
-"$@" >"$dir/log" 2>&1 </dev/null &
-server=$!
-cat >/dev/null
+launch() {
+    "$@" >>"$dir/log" 2>&1 </dev/null &
+    server=$!
+}
+launch "$@"
+while read -r word; do
+    case $word in
+        start) kill -0 $server 2>/dev/null || launch "$@" ;;
+        *) kill -$word $server; wait $server ;;
+    esac
+done 2>/dev/null
 kill -QUIT $server 2>/dev/null
+kill -TERM $server 2>/dev/null
 wait $server 2>/dev/null
 rm -rf "$dir"
 "#;
@@ -175,9 +186,34 @@ impl PgServer {
         command
     }
 
+    /// Ends the server in the middle of everything, by a signal: `QUIT` as `pg_ctl -m immediate`
+    /// does, or `KILL`, which leaves its other processes to find out; then starts it again.
+    pub fn crash(&self, signal: &str) {
+        let since = || self.try_psql("postgres", "SELECT pg_postmaster_start_time()").stdout;
+        let before = since();
+        self.tell(signal);
+        loop {
+            self.wait_until_ready();
+            let now = since();
+            if !now.is_empty() && now != before {
+                return;
+            }
+        }
+    }
+
+    /// Ends the server for good; for one that is never dropped.
+    pub fn stop(&self) {
+        self.tell("QUIT");
+    }
+
+    fn tell(&self, word: &str) {
+        self.guarded.tell(word);
+    }
+
     fn wait_until_ready(&self) {
         let until = Instant::now() + Duration::from_secs(60);
         while Instant::now() < until {
+            self.tell("start");
             if self.try_psql("postgres", "SELECT 1").status.success() {
                 return;
             }
@@ -205,6 +241,11 @@ impl Guarded {
         let mut watcher = command.spawn().expect("sh starts");
         let lifeline = watcher.stdin.take();
         Guarded { dir, watcher, lifeline }
+    }
+
+    fn tell(&self, word: &str) {
+        let mut lifeline = self.lifeline.as_ref().expect("the server is running");
+        writeln!(lifeline, "{word}").expect("the watcher reads");
     }
 
     /// What it has written.

@@ -37,6 +37,12 @@ impl Session {
         self.live.is_some()
     }
 
+    /// Ends when the server has gone silent over a statement; see [`Server::gone_silent`].
+    pub(super) fn gone_silent(&self) -> impl Future<Output = Error> + Send + use<> {
+        let (pid, since) = self.live.as_ref().map_or((0, String::new()), |l| (l.pid, l.since.clone()));
+        Arc::clone(&self.server).gone_silent(pid, since)
+    }
+
     /// Keeps the connection for the next [`Server::session`]; one in a transaction is closed.
     pub(super) fn release(mut self) {
         if let Some(live) = self.live.take().filter(|_| !self.in_transaction) {

@@ -7,6 +7,7 @@
 
 mod act;
 mod destination;
+mod faults;
 mod rows;
 mod script;
 mod source;
@@ -24,6 +25,9 @@ use serde::de::DeserializeOwned;
 use waybill_protocol::{Context, Destination, Error, NoSettings, Result, Role, Source, System};
 
 pub use script::{DestinationScript, SourceScript};
+
+use faults::Faults;
+use script::Operation;
 
 /// The scripted connector.
 pub struct Scripted;
@@ -61,7 +65,9 @@ impl System for Scripted {
     async fn open_source(ctx: Context, settings: SourceSettings) -> Result<Box<dyn Source>> {
         let path = ctx.base_dir.join(&settings.script);
         let script = read::<SourceScript>(path.clone()).await?;
-        Ok(Box::new(source::ScriptedSource::new(ctx, script, path)))
+        let opened = source::ScriptedSource::new(ctx, script, path);
+        opened.faults.around(Operation::Open, async { Ok(()) }).await?;
+        Ok(Box::new(opened))
     }
 
     async fn open_destination(ctx: Context, settings: DestinationSettings) -> Result<Box<dyn Destination>> {
@@ -70,10 +76,12 @@ impl System for Scripted {
             Some(path) => read::<DestinationScript>(path.clone()).await?.faults,
             None => Vec::new(),
         };
+        let faults = Faults::new(ctx.clone(), faults, script.as_deref());
+        faults.around(Operation::Open, async { Ok(()) }).await?;
         // Through the registry: a build without SQLite says so.
         let inner = crate::find("sqlite")?;
-        let inner = inner.destination(ctx.clone(), &serde_json::json!({"path": settings.path})).await?;
-        Ok(Box::new(destination::ScriptedDestination::new(ctx, inner, faults, script)))
+        let inner = inner.destination(ctx, &serde_json::json!({"path": settings.path})).await?;
+        Ok(Box::new(destination::ScriptedDestination::new(inner, faults)))
     }
 }
 

@@ -11,6 +11,8 @@ use arrow_schema::{Field, Schema, SchemaRef};
 use serde_json::{Map, Value};
 use waybill_protocol::{Error, Logical, Result};
 
+use super::script::Ties;
+
 /// The schema of `name → logical type`.
 pub(super) fn schema(columns: &Map<String, Value>) -> Result<SchemaRef> {
     let fields = columns.iter().map(|(name, logical)| {
@@ -23,12 +25,30 @@ pub(super) fn schema(columns: &Map<String, Value>) -> Result<SchemaRef> {
 /// Generated rows: in every column the row's number, or a text with it.
 pub(super) fn generated(schema: &SchemaRef, from: i64, count: i64) -> Result<RecordBatch> {
     let numbers: Vec<i64> = (from..from.saturating_add(count)).collect();
-    let columns = schema.fields().iter().map(|field| {
-        let text = matches!(Logical::of(field)?, Logical::Text | Logical::Json | Logical::Bytes);
-        let value = |n: &i64| if text { Value::from(format!("row {n}")) } else { Value::from(*n) };
-        column(field, &numbers.iter().map(value).collect::<Vec<_>>())
+    let columns = schema.fields().iter().map(|field| numbered(field, numbers.iter().copied()));
+    batch(schema, columns.collect::<Result<_>>()?, numbers.len())
+}
+
+/// The same, where rows that follow each other share the value of their cursor.
+pub(super) fn tied(
+    schema: &SchemaRef,
+    from: i64,
+    count: i64,
+    ties: &Ties,
+    cursor: &str,
+) -> Result<RecordBatch> {
+    let numbers: Vec<i64> = (from..from.saturating_add(count)).collect();
+    let columns = schema.fields().iter().map(|field| match field.name() == cursor {
+        true => numbered(field, numbers.iter().map(|n| ties.cursor(*n))),
+        false => numbered(field, numbers.iter().map(|n| ties.number(*n))),
     });
     batch(schema, columns.collect::<Result<_>>()?, numbers.len())
+}
+
+fn numbered(field: &Field, numbers: impl Iterator<Item = i64>) -> Result<ArrayRef> {
+    let text = matches!(Logical::of(field)?, Logical::Text | Logical::Json | Logical::Bytes);
+    let value = |n: i64| if text { Value::from(format!("row {n}")) } else { Value::from(n) };
+    column(field, &numbers.map(value).collect::<Vec<_>>())
 }
 
 /// The rows of a script, whose values stand in the order of the columns.

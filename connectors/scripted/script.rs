@@ -20,6 +20,9 @@ pub struct SourceScript {
     /// Its discovery fails with this.
     #[serde(default)]
     pub discover: Option<Failure>,
+    /// What gets in the way of everything but its reads: open, check, discover, plan, acknowledge.
+    #[serde(default)]
+    pub faults: Vec<Fault>,
     /// Its streams.
     pub streams: Vec<ScriptedStream>,
 }
@@ -99,6 +102,9 @@ pub enum Step {
         to: i64,
         /// Rows of a batch.
         batch: i64,
+        /// How rows resemble each other; absent: not at all.
+        #[serde(default)]
+        ties: Ties,
     },
     /// Sends a checkpoint: with a state where `floor` or `data` is given, else an empty patch.
     Checkpoint {
@@ -154,6 +160,44 @@ pub enum Step {
     Hang,
 }
 
+/// How the rows of a table resemble each other.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ties {
+    /// So many rows share a value of the cursor, which counts from 0.
+    pub cursor: i64,
+    /// So many rows are the same in all other columns.
+    pub row: i64,
+}
+
+impl Default for Ties {
+    fn default() -> Ties {
+        Ties { cursor: 0, row: 1 }
+    }
+}
+
+impl Ties {
+    /// Whether rows share values of the cursor at all.
+    pub fn any(&self) -> bool {
+        self.cursor > 0
+    }
+
+    /// The cursor of the `n`-th row.
+    pub fn cursor(&self, n: i64) -> i64 {
+        if self.any() { (n - 1) / self.cursor } else { n }
+    }
+
+    /// The first row whose cursor is at least that.
+    pub fn first(&self, floor: i64) -> i64 {
+        if self.any() { floor * self.cursor + 1 } else { floor }
+    }
+
+    /// The number that stands in the other columns of the `n`-th row.
+    pub fn number(&self, n: i64) -> i64 {
+        (n - 1) / self.row.max(1) + 1
+    }
+}
+
 /// An error to be returned.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -166,6 +210,12 @@ pub struct Failure {
     /// Its own answer to whether to try again.
     #[serde(default)]
     pub retryable: Option<bool>,
+    /// How long it asks to wait before that.
+    #[serde(default)]
+    pub wait_ms: Option<u64>,
+    /// The stream that it belongs to.
+    #[serde(default)]
+    pub stream: Option<String>,
 }
 
 fn as_scripted() -> String {
@@ -175,9 +225,15 @@ fn as_scripted() -> String {
 impl Failure {
     /// The error.
     pub fn error(&self) -> Error {
-        let error = Error::new(self.kind, &self.message);
-        match self.retryable {
-            Some(retryable) => error.retry(retryable),
+        let mut error = Error::new(self.kind, &self.message);
+        if let Some(retryable) = self.retryable {
+            error = error.retry(retryable);
+        }
+        if let Some(ms) = self.wait_ms {
+            error = error.wait(std::time::Duration::from_millis(ms));
+        }
+        match &self.stream {
+            Some(stream) => error.stream(stream),
             None => error,
         }
     }
@@ -212,9 +268,12 @@ pub struct Fault {
     /// Waits.
     #[serde(default)]
     pub wait_ms: u64,
-    /// Adds so many rows to the receipt: a lie.
+    /// Adds so many rows to the receipt, or takes them off: a lie.
     #[serde(default)]
-    pub extra_rows: u64,
+    pub extra_rows: i64,
+    /// Says that a commit or a publication took place, and does nothing of it.
+    #[serde(default)]
+    pub lie: bool,
     /// Breaks off with a panic.
     #[serde(default)]
     pub panic: bool,
@@ -223,12 +282,20 @@ pub struct Fault {
     pub fail: Option<Failure>,
 }
 
-/// What a destination is asked to do.
+/// What a source or a destination is asked to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Operation {
-    /// `Destination::check`.
+    /// Opening a session.
+    Open,
+    /// `check`.
     Check,
+    /// `Source::discover`.
+    Discover,
+    /// `Source::plan`.
+    Plan,
+    /// `Source::acknowledge`.
+    Acknowledge,
     /// `Destination::begin`.
     Begin,
     /// `Destination::states`.

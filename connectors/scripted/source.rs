@@ -10,7 +10,8 @@ use waybill_protocol::{
     Patch, Progress, Reading, Reject, Result, Scope, Slice, Source, StreamRead, StreamSelection, StreamState,
 };
 
-use super::script::{ScriptedStream, SourceScript, Step};
+use super::faults::Faults;
+use super::script::{Operation, ScriptedStream, SourceScript, Step, Ties};
 use super::tally::Tally;
 use super::{act, rows};
 
@@ -19,11 +20,15 @@ pub(super) struct ScriptedSource {
     ctx: Context,
     script: SourceScript,
     tally: Tally,
+    pub(super) faults: Faults,
 }
 
 impl ScriptedSource {
     pub(super) fn new(ctx: Context, script: SourceScript, path: PathBuf) -> ScriptedSource {
-        ScriptedSource { ctx, script, tally: Tally::of(Some(&path)) }
+        // Counters of their own: two that share a file would overwrite each other's.
+        let beside = path.with_extension("faults");
+        let faults = Faults::new(ctx.clone(), script.faults.clone(), Some(&beside));
+        ScriptedSource { ctx, script, tally: Tally::of(Some(&path)), faults }
     }
 
     fn stream(&self, name: &str) -> Result<&ScriptedStream> {
@@ -45,13 +50,15 @@ impl ScriptedSource {
 #[async_trait]
 impl Source for ScriptedSource {
     async fn check(&self) -> Result<Vec<Check>> {
-        Ok(vec![match &self.script.check {
+        let found = match &self.script.check {
             Some(failure) => Check::failed("script", &failure.error()),
             None => Check::passed("script", format!("{} streams", self.script.streams.len())),
-        }])
+        };
+        self.faults.around(Operation::Check, async { Ok(vec![found]) }).await
     }
 
     async fn discover(&self, selections: &[StreamSelection]) -> Result<Catalog> {
+        self.faults.around(Operation::Discover, async { Ok(()) }).await?;
         if let Some(failure) = &self.script.discover {
             return Err(failure.error());
         }
@@ -67,6 +74,7 @@ impl Source for ScriptedSource {
     }
 
     async fn plan(&self, streams: &[Arc<StreamRead>], _progress: &Progress) -> Result<Vec<Slice>> {
+        self.faults.around(Operation::Plan, async { Ok(()) }).await?;
         let mut slices = Vec::new();
         for read in streams {
             let parts = &self.stream(&read.stream)?.slices;
@@ -93,6 +101,10 @@ impl Source for ScriptedSource {
             }
         }
         Ok(())
+    }
+
+    async fn acknowledge(&self, _progress: &Progress) -> Result<()> {
+        self.faults.around(Operation::Acknowledge, async { Ok(()) }).await
     }
 
     async fn close(&self) {}
@@ -146,7 +158,7 @@ impl Attempt<'_> {
                 let batch = rows::given(&self.schema, &rows)?;
                 return self.outlet.batch(&stream.unwrap_or_else(own), batch).await;
             }
-            Step::Table { from, to, batch } => return self.table(from, to, batch.max(1)).await,
+            Step::Table { from, to, batch, ties } => return self.table(from, to, batch.max(1), &ties).await,
             Step::Checkpoint { floor, data } => {
                 let moved = floor.is_some() || data.is_some();
                 let state = StreamState { data, ..at(floor, &self.state) };
@@ -187,10 +199,10 @@ impl Attempt<'_> {
         Ok(())
     }
 
-    async fn table(&self, from: i64, to: i64, batch: i64) -> Result<()> {
+    async fn table(&self, from: i64, to: i64, batch: i64, ties: &Ties) -> Result<()> {
         let by_cursor = matches!(self.read.reading, Reading::Cursor { .. });
         let floor = match &self.state.floor {
-            Some(CursorValue::Int(floor)) if by_cursor => *floor,
+            Some(CursorValue::Int(floor)) if by_cursor => ties.first(*floor),
             _ => from,
         };
         let mut next = from.max(floor);
@@ -198,11 +210,17 @@ impl Attempt<'_> {
         let to = to.min(limit.map_or(to, |rows| next.saturating_add(rows - 1)));
         while next <= to {
             let count = batch.min(to - next + 1);
-            let sent = rows::generated(&self.schema, next, count)?;
+            let sent = match &self.read.reading {
+                Reading::Cursor { column, .. } if ties.any() => {
+                    rows::tied(&self.schema, next, count, ties, column)?
+                }
+                _ => rows::generated(&self.schema, next, count)?,
+            };
             self.outlet.batch(&self.read.stream, sent).await?;
             next += count;
             if by_cursor {
-                let moved = limit.is_none().then(|| self.patch(&at(Some(next - 1), &self.state)));
+                let moved =
+                    limit.is_none().then(|| self.patch(&at(Some(ties.cursor(next - 1)), &self.state)));
                 let patch = moved.unwrap_or_default();
                 self.outlet.send(Message::Checkpoint { patch }).await?;
             }

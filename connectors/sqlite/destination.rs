@@ -119,7 +119,7 @@ impl Destination for SqliteDestination {
             ledger::create(&turn)?;
             let epoch = ledger::take_fence(&turn, &session.ctx)?;
             session.finish(turn, stop)?;
-            session.begun(Fence { epoch, wal, file: session.file()? })?;
+            session.begun(Fence { epoch, wal, file: session.file()? });
             Ok(rusqlite::version())
         });
         let version = version.await?;
@@ -271,19 +271,23 @@ fn try_write(conn: &Connection, session: &Session) -> Result<()> {
     taken.loading(&doing)
 }
 
+/// Another check is at it at this moment: then a file can be made.
+fn made_by_another(error: std::io::Error) -> std::io::Result<()> {
+    if error.kind() == std::io::ErrorKind::AlreadyExists { Ok(()) } else { Err(error) }
+}
+
 /// Whether files can be made in the folder, or in the nearest one above that exists.
 fn check_folder(path: &Path) -> Result<String> {
     let mut folder = path.parent().unwrap_or(Path::new("/"));
     while !folder.exists() {
         folder = folder.parent().unwrap_or(Path::new("/"));
     }
-    let probe = folder.join(format!(".waybill-check-{}", uuid::Uuid::new_v4().simple()));
+    // One name for all: what a killed process left, the next check removes.
+    let probe = folder.join(".waybill-check");
+    let _ = std::fs::remove_file(&probe);
     let made = std::fs::OpenOptions::new().write(true).create_new(true).open(&probe);
-    let made = made.and_then(|file| {
-        drop(file);
-        std::fs::remove_file(&probe)
-    });
-    match made {
+    let _ = std::fs::remove_file(&probe);
+    match made.map(drop).or_else(made_by_another) {
         Ok(()) => Ok(folder.display().to_string()),
         Err(e) => Err(Error::new(
             Kind::Permission,

@@ -137,9 +137,11 @@ impl Writer for SqliteWriter {
             return Err(Error::internal("a commit after a write that failed"));
         }
         let plans: Vec<Arc<Plan>> = self.plans.values().map(Arc::clone).collect();
-        let commit = commit.clone();
-        self.call(move |session, conn, stop| commit_rows(session, conn, stop, &plans, &commit)).await?;
-        Ok(std::mem::take(&mut self.pending))
+        let (commit, waiting) = (commit.clone(), self.pending.rows.clone());
+        let committed =
+            self.call(move |session, conn, stop| commit_rows(session, conn, stop, &plans, &commit, &waiting));
+        let gone = committed.await?;
+        Ok(Receipt { gone, ..std::mem::take(&mut self.pending) })
     }
 
     async fn abort(&mut self) -> Result<()> {

@@ -43,13 +43,22 @@ pub(crate) fn publish(
             turn.query_row(&format!("SELECT count(*) FROM {staging}"), [], |r| r.get(0)).loading(&doing)?
         }
     };
+    if let Some(expected) = commit.staged.get(&load.stream).filter(|n| u64::try_from(rows) != Ok(**n)) {
+        return Err(Error::internal(format!(
+            "stream {}: its staging table has {rows} of the {expected} rows that were committed into it",
+            load.stream
+        ))
+        .origin(Origin::Destination)
+        .hint("the table is as it was; run again, and leave tables that begin with _waybill_stage_ alone"));
+    }
     rows -= swap(&turn, load, &staging)?;
     ledger::record(&turn, &load.record, &load.key, true)?;
-    ledger::write(&turn, &session.ctx.connection_id, commit)?;
+    let rows = u64::try_from(rows).unwrap_or(0);
+    ledger::write(&turn, &session.ctx.connection_id, &commit.with_rows(&load.stream, rows))?;
     session.finish(turn, stop)?;
     session.stages().remove(&load.stream);
     let mut receipt = Receipt::default();
-    receipt.rows.insert(load.stream.clone(), u64::try_from(rows).unwrap_or(0));
+    receipt.rows.insert(load.stream.clone(), rows);
     Ok(receipt)
 }
 

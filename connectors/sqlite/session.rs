@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -52,7 +52,7 @@ pub(crate) struct Session {
     pub(crate) ctx: Context,
     pub(crate) path: PathBuf,
     wait: Duration,
-    fence: OnceLock<Fence>,
+    fence: Mutex<Option<Fence>>,
     stages: Mutex<HashMap<String, Stage>>,
     database: tokio::sync::Mutex<Option<Arc<Database>>>,
     counter: AtomicU64,
@@ -65,7 +65,7 @@ impl Session {
             ctx,
             path,
             wait,
-            fence: OnceLock::new(),
+            fence: Mutex::default(),
             stages: Mutex::default(),
             database: tokio::sync::Mutex::default(),
             counter: AtomicU64::new(1),
@@ -108,14 +108,15 @@ impl Session {
         self.counter.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Remembers the fence that was taken.
-    pub(crate) fn begun(&self, fence: Fence) -> Result<()> {
-        self.fence.set(fence).map_err(|_| Error::internal("begin was called twice"))
+    /// Remembers the fence that was taken, in place of one whose answer was lost.
+    pub(crate) fn begun(&self, fence: Fence) {
+        *self.fence.lock().unwrap_or_else(PoisonError::into_inner) = Some(fence);
     }
 
     /// The fence.
     pub(crate) fn fence(&self) -> Result<Fence> {
-        self.fence.get().copied().ok_or_else(|| Error::internal("begin was not called"))
+        let fence = *self.fence.lock().unwrap_or_else(PoisonError::into_inner);
+        fence.ok_or_else(|| Error::internal("begin was not called"))
     }
 
     /// The staging tables of this session, by stream.

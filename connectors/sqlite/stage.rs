@@ -1,8 +1,11 @@
 //! What a writer has done on the connection's thread: staging tables, batches, commits.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow_array::RecordBatch;
+use rusqlite::hooks::Action;
 use rusqlite::{Connection, params};
 use waybill_protocol::{Commit, Error, RUN_ID_COLUMN, Result, StreamLoad};
 
@@ -141,29 +144,33 @@ pub(crate) fn commit_rows(
     stop: &Stop,
     plans: &[Arc<Plan>],
     commit: &Commit,
-) -> Result<()> {
+    waiting: &BTreeMap<String, u64>,
+) -> Result<BTreeMap<String, u64>> {
     let turn = session.fenced(conn, stop)?;
+    let mut gone = BTreeMap::new();
     for plan in plans {
-        let deletes = commit.deletes.iter().filter(|(stream, _, _)| *stream == plan.load.stream);
-        for (_, column, value) in deletes {
-            delete_rows(&turn, session, plan, column, value)?;
+        let stream = &plan.load.stream;
+        let gone = gone.entry(stream.clone()).or_default();
+        for (_, column, value) in commit.deletes.iter().filter(|(of, _, _)| of == stream) {
+            *gone += delete_rows(&turn, session, plan, column, value)?;
         }
         if plan.direct() {
-            move_rows(&turn, plan).map_err(|e| e.stream(&plan.load.stream))?;
+            let waiting = waiting.get(stream).copied().unwrap_or(0);
+            *gone += move_rows(&turn, plan, waiting).map_err(|e| e.stream(stream))?;
         }
     }
-    ledger::write(&turn, &session.ctx.connection_id, commit)?;
+    ledger::write(&turn, &session.ctx.connection_id, &commit.less(&gone))?;
     session.finish(turn, stop)?;
     let mut stages = session.stages();
     for plan in plans.iter().filter(|plan| !plan.direct()) {
         let ranges = stages.get_mut(&plan.load.stream).map(|stage| stage.ranges.iter_mut());
         ranges.into_iter().flatten().filter(|r| r.slice == plan.slice).for_each(|r| r.committed = true);
     }
-    Ok(())
+    Ok(gone)
 }
 
 /// Deletes rows of a file that is loaded again; in a staging table only those of earlier commits.
-fn delete_rows(conn: &Connection, session: &Session, plan: &Plan, column: &str, value: &str) -> Result<()> {
+fn delete_rows(conn: &Connection, session: &Session, plan: &Plan, column: &str, value: &str) -> Result<u64> {
     let doing = format!("delete rows of {column} before they are loaded again");
     let (from, below) = if plan.direct() {
         (format!("main.{}", quote(&plan.load.table.name)), i64::MAX)
@@ -177,11 +184,11 @@ fn delete_rows(conn: &Connection, session: &Session, plan: &Plan, column: &str, 
     };
     let bound = if plan.direct() { "?2 = ?2".to_owned() } else { format!("{} < ?2", plan.rowid) };
     let sql = format!("DELETE FROM {from} AS t WHERE t.{} = ?1 AND {bound}", quote(column));
-    conn.execute(&sql, params![value, below]).loading(&doing).map(drop)
+    conn.execute(&sql, params![value, below]).loading(&doing).map(|rows| rows as u64)
 }
 
-/// Moves the waiting rows of a direct load into the table.
-fn move_rows(conn: &Connection, plan: &Plan) -> Result<()> {
+/// Moves the waiting rows of a direct load into the table; by how many fewer than these it has grown.
+fn move_rows(conn: &Connection, plan: &Plan, waiting: u64) -> Result<u64> {
     let load = &plan.load;
     let table = &load.table.name;
     let mut names: Vec<&str> = plan.columns.iter().map(|(name, _)| name.as_str()).collect();
@@ -207,8 +214,42 @@ fn move_rows(conn: &Connection, plan: &Plan) -> Result<()> {
     } else {
         sql.push_str(&format!(" ORDER BY {}", plan.rowid));
     }
-    conn.execute(&sql, []).map_err(|e| refused(load, e))?;
-    conn.execute(&format!("DELETE FROM {}", plan.staging), []).loading("empty the staging table").map(drop)
+    let grown = if load.upsert {
+        counting_inserts(conn, table, || conn.execute(&sql, []).map_err(|e| refused(load, e)))?
+    } else {
+        Some(conn.execute(&sql, []).map_err(|e| refused(load, e))? as u64)
+    };
+    conn.execute(&format!("DELETE FROM {}", plan.staging), []).loading("empty the staging table")?;
+    match grown {
+        // A trigger that drops rows would lose them in silence.
+        Some(grown) if !load.upsert && grown != waiting => {
+            Err(Error::data(format!("table {table} kept {grown} of {waiting} rows"))
+                .hint("a trigger of the table drops rows: drop it, or load into another `table`"))
+        }
+        grown => Ok(waiting.saturating_sub(grown.unwrap_or(waiting))),
+    }
+}
+
+/// How many rows of a merge were new; `None` where SQLite does not tell: a table without rowids, or
+/// one whose triggers write into it.
+fn counting_inserts(
+    conn: &Connection,
+    table: &str,
+    merge: impl FnOnce() -> Result<usize>,
+) -> Result<Option<u64>> {
+    let seen = Arc::new((AtomicU64::new(0), AtomicU64::new(0)));
+    let (counted, name) = (Arc::clone(&seen), table.to_owned());
+    let hook = move |action: Action, database: &str, table: &str, _: i64| {
+        if database == "main" && same(table, &name) {
+            counted.0.fetch_add(1, Ordering::Relaxed);
+            counted.1.fetch_add(u64::from(action == Action::SQLITE_INSERT), Ordering::Relaxed);
+        }
+    };
+    conn.update_hook(Some(hook)).loading("merge rows")?;
+    let merged = merge();
+    conn.update_hook(None::<fn(Action, &str, &str, i64)>).loading("merge rows")?;
+    let touched = merged? as u64;
+    Ok((seen.0.load(Ordering::Relaxed) == touched).then(|| seen.1.load(Ordering::Relaxed)))
 }
 
 fn refused(load: &StreamLoad, error: rusqlite::Error) -> Error {

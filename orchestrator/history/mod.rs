@@ -4,6 +4,7 @@
 //! killed: on this host the run lock decides, on another one the age of its last event.
 
 mod find;
+mod here;
 mod scan;
 
 use std::io;
@@ -16,6 +17,8 @@ use serde::{Deserialize, Serialize};
 use waybill_protocol::{Error, Kind, Origin, Result};
 
 use crate::summary::{Fold, RunStatus, Summary, read_summary, rebuild, write_summary};
+
+pub use here::{host, with_archive};
 
 /// How old the last event of a run on another host may be before it is presumed to have crashed.
 pub const SILENCE: Duration = Duration::from_secs(120);

@@ -144,12 +144,11 @@ impl Archive<'_> {
         let stem = stem.strip_suffix(LOG_SUFFIX).unwrap_or(&stem);
         let (connection, run_id) = stem.rsplit_once('_').unwrap_or(("", stem));
         let changed = path.metadata().and_then(|known| known.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
-        let silent = self.is_silent(DateTime::<Utc>::from(changed));
         RunEntry {
             run_id: run_id.to_owned(),
             connection: connection.to_owned(),
             connection_id: String::new(),
-            status: if silent { RunStatus::Crashed } else { RunStatus::Running },
+            status: if self.holds_a_lock(run_id) { RunStatus::Running } else { RunStatus::Crashed },
             presumed: true,
             started_at: stamp(&DateTime::<Utc>::from(changed)),
             seconds: 0.0,
@@ -159,6 +158,18 @@ impl Archive<'_> {
             summary_path: None,
             log_path: Some(path.to_owned()),
         }
+    }
+}
+
+impl Archive<'_> {
+    /// Whether a living process holds a run lock in the name of that run. A run has signed its lock
+    /// before it makes its log.
+    fn holds_a_lock(&self, run_id: &str) -> bool {
+        let locks = names(&self.runs.join(".locks")).unwrap_or_default();
+        locks.into_iter().any(|(name, path)| {
+            let signed = std::fs::read_to_string(path).is_ok_and(|holder| holder.contains(run_id));
+            signed && name.strip_suffix(".lock").is_some_and(self.is_locked)
+        })
     }
 }
 

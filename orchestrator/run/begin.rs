@@ -13,9 +13,9 @@ use waybill_protocol::{Body, Budget, Error, Events, Level, Result};
 use super::{Options, Stop};
 use crate::events::log::{EventLog, LogHeader, Reporter};
 use crate::events::redact::Redactor;
-use crate::history::Archive;
+use crate::history::{Archive, host, with_archive};
 use crate::store::artifacts::Artifacts;
-use crate::store::atomic::write_atomic;
+use crate::store::atomic::{sweep, write_atomic};
 use crate::store::config::{self, Connection, LoadedConfig};
 use crate::store::edit::ensure_id;
 use crate::store::lock::{Holder, RunLock, is_held};
@@ -52,16 +52,6 @@ pub struct Open {
     pub budget: Budget,
     /// Held until the run has ended.
     pub lock: RunLock,
-}
-
-/// The name of this host.
-pub fn host() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .or_else(|_| std::fs::read_to_string("/etc/hostname"));
-    name.map(|name| name.trim().to_owned())
-        .ok()
-        .filter(|name| !name.is_empty())
-        .unwrap_or_else(|| "localhost".to_owned())
 }
 
 /// Loads the connection, takes the run lock and opens the event log.
@@ -101,7 +91,7 @@ pub async fn begin(
         connection = config.connection(name)?.clone();
     }
     artifacts.prepare()?;
-    settle_crashed(project);
+    settle_crashed(project, id);
     let budget = Budget::new(RUN_BUDGET_BYTES);
     let (queued, redactor) = (budget.clone(), Redactor::new());
     let header = LogHeader::new(run_id.clone(), connection.name.clone());
@@ -170,19 +160,18 @@ pub fn keep_newest(project: &Project, connection_id: Uuid, keep: u32) {
     });
 }
 
-/// Writes the summaries of runs that were killed: best effort, the log keeps the truth.
-fn settle_crashed(project: &Project) {
-    let _ = with_archive(project, |archive| archive.rebuild_missing(write).map(drop));
-}
-
-fn with_archive<T>(project: &Project, work: impl FnOnce(&Archive<'_>) -> Result<T>) -> Result<T> {
-    let locked = |id: &str| id.parse().is_ok_and(|id| is_held(project, id));
+/// Writes the summaries of runs that were killed: best effort, the log keeps the truth. The lock of
+/// connection `ours` is held by the run that is about to open its log: earlier ones are over.
+fn settle_crashed(project: &Project, ours: Uuid) {
+    let locked = |id: &str| id.parse().is_ok_and(|id| id != ours && is_held(project, id));
     let host = host();
-    work(&Archive::new(&project.runs_dir, &project.run_logs_dir, &host, &locked))
+    let archive = Archive::new(&project.runs_dir, &project.run_logs_dir, &host, &locked);
+    let _ = archive.rebuild_missing(write);
 }
 
-/// Writes a file of the record atomically.
+/// Writes a file of the record atomically, over what a killed process left of the same write.
 pub fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    sweep(path);
     write_atomic(path, bytes, Some(0o644)).map_err(std::io::Error::other)
 }
 

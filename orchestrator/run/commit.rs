@@ -1,10 +1,16 @@
-//! Builds what is written together with the data of a commit, and applies it once it is durable.
+//! Builds what is written together with the data of a commit, and counts it once it is durable.
+
+use std::time::Instant;
 
 use serde_json::Value;
-use waybill_protocol::{Change, Commit, Error, Patch, Result, Scope, StateRow, StreamState, WindowChange};
+use waybill_protocol::{
+    Body, Change, Commit, Error, Patch, Result, Scope, StateRow, StreamState, WindowChange,
+};
 
 use super::job::{Held, StreamJob};
 use super::window::Pending;
+use super::{Run, staged};
+use crate::summary::units::counted;
 
 /// What a slice loaded of one stream since the last commit.
 #[derive(Debug, Clone, Copy, Default)]
@@ -15,6 +21,83 @@ pub struct Segment {
     pub bytes: u64,
     /// Order-free hash of the rows.
     pub hash: u128,
+    /// Rows left out because their identity was loaded already.
+    pub known: u64,
+}
+
+/// A stream's share of a commit that was sent to the destination.
+#[derive(Debug, Clone)]
+pub struct Sent {
+    /// The commit.
+    pub commit_id: String,
+    /// The slice that sent it.
+    pub slice: String,
+    /// The attempt.
+    pub attempt: u32,
+    /// What it covers.
+    pub segment: Segment,
+    /// Rows without a cursor that this attempt has met so far.
+    pub null_cursors: u64,
+    /// When it was begun.
+    pub started: Instant,
+}
+
+/// Counts and says a share of a commit that took place; what the stream holds is up to date.
+pub fn durable(run: &Run, job: &StreamJob, sent: &Sent) {
+    let (state, is_staged) = {
+        let live = job.live();
+        (live.held.state.as_ref().map(StreamState::to_value), staged(&live.load))
+    };
+    let segment = &sent.segment;
+    job.count(|counts| {
+        counts.commits += 1;
+        if !is_staged {
+            counts.rows_loaded += segment.rows;
+            counts.bytes_loaded += segment.bytes;
+        }
+    });
+    let body = Body::CheckpointCommitted {
+        commit_id: sent.commit_id.clone(),
+        slice: sent.slice.clone(),
+        rows: segment.rows,
+        bytes: segment.bytes,
+        hash: Some(format!("{:032x}", segment.hash)),
+        state: state.filter(|_| !is_staged && job.moves_state),
+        staged: is_staged,
+        ms: sent.started.elapsed().as_millis() as u64,
+    };
+    let what = if is_staged { "staged" } else { "committed" };
+    job.events.for_attempt(sent.attempt).info(body, format!("{what} {}", counted(segment.rows, "row")));
+    if let Err(error) = left_out(run, job, segment, sent.null_cursors) {
+        // The rows around them are durable: what cannot be kept of these is said.
+        job.events.emit(
+            waybill_protocol::Level::Warn,
+            Body::Runtime { detail: Value::Null },
+            error.message(),
+            Some(error.record()),
+        );
+    }
+}
+
+/// Counts the rows that were left out beside a segment that is durable, or in staging.
+pub fn left_out(run: &Run, job: &StreamJob, segment: &Segment, null_cursors: u64) -> Result<()> {
+    let is_staged = {
+        let mut live = job.live();
+        let is_staged = staged(&live.load);
+        if is_staged {
+            live.staged.known += segment.known;
+            live.staged.bytes += segment.bytes;
+            live.staged.null_cursors = live.staged.null_cursors.max(null_cursors);
+        }
+        is_staged
+    };
+    if is_staged {
+        return run.rejects.staged(job);
+    }
+    job.count(|counts| counts.rows_known += segment.known);
+    job.say_null_cursors(null_cursors);
+    run.rejects.committed(job);
+    Ok(())
 }
 
 /// What a patch makes of a stream's holdings, with the ledger entries whose old rows must go.
@@ -133,6 +216,9 @@ pub fn publication(job: &StreamJob, held: &Held, run_id: &str) -> Commit {
         clear_parts: vec![job.name.clone()],
         ..Commit::default()
     };
+    if !job.live().load.upsert {
+        commit.staged.insert(job.name.clone(), held.rows);
+    }
     for (part, value) in &held.parts {
         commit.parts.push((job.name.clone(), part.clone(), Some(value.clone())));
     }

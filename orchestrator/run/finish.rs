@@ -14,7 +14,7 @@ use super::attempt::panicked;
 use super::begin::{Open, keep_newest, write_run_summary};
 use super::job::{Ended, StreamJob};
 use super::pipeline::{Outcomes, carry, tally};
-use super::{Options, Stop, worst};
+use super::{Options, Stop, error_of, unasked, worst};
 use crate::events::memory::memory;
 use crate::store::project::Project;
 use crate::store::state::{StateEntry, merge_state};
@@ -117,7 +117,7 @@ fn merge(open: &Open, project: &Project, jobs: &[Arc<StreamJob>]) {
     let mut states = BTreeMap::new();
     for job in jobs {
         let live = job.live();
-        if job.mode == SyncMode::Incremental && job.moves_state && live.committed {
+        if job.mode == SyncMode::Incremental && job.moves_state && live.committed && !live.doubted {
             let shown = live.held.state.as_ref().map_or(Value::Null, waybill_protocol::StreamState::shown);
             let cursor = Some(shown).filter(|shown| !shown.is_null());
             states.insert(job.name.clone(), StateEntry::written(cursor, None).to_value());
@@ -178,7 +178,8 @@ fn verdict(outcomes: &Outcomes, stop: &Stop) -> Verdict {
         let error = first.or_else(|| outcomes.error.clone()).filter(|e| e.kind != Kind::Cancelled);
         return Verdict { status: Status::Cancelled, exit_code: reason.exit_code(), error };
     }
-    let run_error = outcomes.error.clone();
+    let run_error = outcomes.error.as_ref().map(|record| unasked(error_of(record)).record());
+    let first = first.or_else(|| (stopped > 0).then(|| unasked(Error::cancelled()).record()));
     match (run_error, first) {
         (None, None) => Verdict { status: Status::Succeeded, exit_code: 0, error: None },
         (Some(error), _) => {
@@ -192,6 +193,7 @@ fn verdict(outcomes: &Outcomes, stop: &Stop) -> Verdict {
                 Some(Ended::Failed(error)) => Some(error.exit_code()),
                 _ => None,
             });
+            let codes = codes.chain([error.exit_code()]);
             Verdict { status: Status::Failed, exit_code: worst(codes), error: Some(error) }
         }
     }

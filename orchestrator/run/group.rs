@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
-use waybill_protocol::{Body, Error, Kind, Level, Progress, Reading, Result, Slice, StreamRead};
+use waybill_protocol::{Body, Error, Kind, Level, Origin, Progress, Reading, Result, Slice, StreamRead};
 
 use super::attempt::{Done, attempt, panicked};
 use super::job::{Ended, StreamJob};
 use super::refresh::refresh;
-use super::{Run, retry, staged};
+use super::{Run, retry, staged, unasked};
 
 /// Times that the columns of a slice may be widened in one run.
 const WIDENINGS: u32 = 64;
@@ -60,24 +60,35 @@ pub async fn load(run: Arc<Run>, group: Group) {
     match attempts(&run, group, &jobs).await {
         Ok(Done::Whole) => {
             for job in &jobs {
-                run.rejects.summarise(job);
                 job.live().whole = true;
                 if !staged(&job.live().load) {
+                    run.rejects.summarise(job);
                     job.finish(Ended::Succeeded);
                 }
             }
         }
         Ok(_) => jobs.iter().for_each(|job| job.finish(Ended::Stopped)),
-        Err(error) => jobs.iter().for_each(|job| {
-            run.rejects.summarise(job);
-            job.fail(&error);
-        }),
+        Err(error) if run.stop.reason().is_none() => give_up(&run, &jobs, &unasked(error)),
+        Err(error) => give_up(&run, &jobs, &error),
+    }
+}
+
+fn give_up(run: &Run, jobs: &[Arc<StreamJob>], error: &Error) {
+    for job in jobs {
+        // Of a commit that nobody knows of, a line too many is better than one too few.
+        run.rejects.committed(job);
+        run.rejects.summarise(job);
+        job.fail(error);
     }
 }
 
 async fn attempts(run: &Arc<Run>, group: Group, jobs: &[Arc<StreamJob>]) -> Result<Done> {
     let (mut slices, mut number, mut widenings) = (group.slices, 1, 0);
     loop {
+        for job in jobs {
+            run.rejects.again(&job.name)?;
+            job.again();
+        }
         let error = match together(run, &slices, number).await {
             Ok(Done::Restart) => {
                 widenings += 1;
@@ -88,11 +99,14 @@ async fn attempts(run: &Arc<Run>, group: Group, jobs: &[Arc<StreamJob>]) -> Resu
                     )
                     .hint("declare the types of the columns"));
                 }
-                slices = replan(run, jobs).await?;
-                if slices.is_empty() {
-                    return Ok(Done::Whole);
+                match replan(run, jobs).await {
+                    Ok(planned) if planned.is_empty() => return Ok(Done::Whole),
+                    Ok(planned) => {
+                        slices = planned;
+                        continue;
+                    }
+                    Err(error) => error,
                 }
-                continue;
             }
             Ok(done) => return Ok(done),
             Err(error) => error,
@@ -168,7 +182,7 @@ async fn replan(run: &Run, jobs: &[Arc<StreamJob>]) -> Result<Vec<Slice>> {
         job.progress(&mut progress);
     }
     let reads: Vec<Arc<StreamRead>> = jobs.iter().map(|job| Arc::clone(&job.live().read)).collect();
-    run.source.plan(&reads, &progress).await
+    run.source.plan(&reads, &progress).await.map_err(|e| e.origin(Origin::Source))
 }
 
 /// One attempt of every slice. The first failure ends the others.
@@ -182,8 +196,13 @@ async fn together(run: &Arc<Run>, slices: &[Slice], number: u32) -> Result<Done>
         let (run, slice, stop) = (Arc::clone(run), slice.clone(), stop.clone());
         let turns = Arc::clone(&turns);
         tasks.spawn(async move {
-            let _turn = turns.acquire_owned().await;
-            let _place = Arc::clone(&run.places).acquire_owned().await;
+            let places = Arc::clone(&run.places);
+            let turn = async { (turns.acquire_owned().await, places.acquire_owned().await) };
+            let _held = tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(Done::Stopped),
+                held = turn => held,
+            };
             attempt(&run, &slice, number, stop).await
         });
     }

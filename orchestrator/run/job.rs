@@ -10,6 +10,7 @@ use waybill_protocol::{
     StreamSelection, StreamState, SyncMode, WriteMode,
 };
 
+use super::commit::Sent;
 use super::window::{Pending, Window};
 use crate::summary::units::counted;
 
@@ -35,10 +36,36 @@ pub struct Live {
     pub held: Held,
     /// Whether anything of this run is durable and visible.
     pub committed: bool,
+    /// The last commit of this run that moved the stream's state.
+    pub last_commit: Option<String>,
+    /// Whether the destination no longer says what it confirmed.
+    pub doubted: bool,
+    /// A commit of which nobody knows yet whether it took place.
+    pub unsettled: Option<Sent>,
+    /// What counts once staging is published.
+    pub staged: StagedCounts,
     /// Whether every slice is whole.
     pub whole: bool,
     /// How the stream ended, once it has.
     pub ended: Option<Ended>,
+}
+
+impl Live {
+    /// Nothing has been loaded yet.
+    pub fn new(read: Arc<StreamRead>, load: StreamLoad, held: Held) -> Live {
+        Live {
+            read,
+            load,
+            held,
+            committed: false,
+            last_commit: None,
+            doubted: false,
+            unsettled: None,
+            staged: StagedCounts::default(),
+            whole: false,
+            ended: None,
+        }
+    }
 }
 
 /// The state that a commit made durable.
@@ -68,6 +95,19 @@ impl Held {
         let window = self.window.as_ref().map(Window::emptied);
         *self = Held { window, ..Held::default() };
     }
+}
+
+/// What happened on the way into staging: it counts with the publication, or not at all.
+#[derive(Debug, Clone, Default)]
+pub struct StagedCounts {
+    /// Bytes of the rows.
+    pub bytes: u64,
+    /// Rows left out because their identity was loaded already.
+    pub known: u64,
+    /// Rows left out because their cursor is NULL.
+    pub null_cursors: u64,
+    /// (column, what was done) → values changed to fit.
+    pub coerced: BTreeMap<(String, String), u64>,
 }
 
 /// How a stream ended.
@@ -107,6 +147,46 @@ impl StreamJob {
     /// Changes the counters.
     pub fn count(&self, change: impl FnOnce(&mut Counts)) {
         change(&mut self.counts.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+    }
+
+    /// The commit that the destination's state row should be of.
+    pub fn last_commit(&self) -> Option<String> {
+        self.live().last_commit.clone().or_else(|| self.commit_before.clone())
+    }
+
+    /// Counts and says rows without a cursor. Each read meets all of them again.
+    pub fn say_null_cursors(&self, rows: u64) {
+        let mut news = false;
+        self.count(|counts| {
+            news = rows > counts.rows_null_cursor;
+            counts.rows_null_cursor = counts.rows_null_cursor.max(rows);
+        });
+        if news {
+            let policy = self.selection.null_cursor;
+            let body = Body::Runtime { detail: serde_json::json!({"rows_null_cursor": rows}) };
+            let what = "have no cursor (NULL) and were handled by null_cursor";
+            self.events.warn(body, format!("{rows} rows {what}: {policy:?}"));
+        }
+    }
+
+    /// Counts and says values of a column that were changed to fit.
+    pub fn say_coerced(&self, column: &str, what: &str, values: u64) {
+        self.count(|counts| counts.values_coerced += values);
+        let body = Body::ValueCoerced { column: column.to_owned(), values, change: what.to_owned() };
+        self.events.warn(body, format!("{values} values of column {column:?} were changed: {what}"));
+    }
+
+    /// Before another attempt: what no commit will cover any more does not count.
+    pub fn again(&self) {
+        let forget = {
+            let mut live = self.live();
+            live.staged = StagedCounts::default();
+            !self.moves_state && !super::staged(&live.load)
+        };
+        if forget {
+            // Without state the next attempt loads all of it again, over what is there.
+            self.count(|counts| (counts.rows_loaded, counts.bytes_loaded) = (0, 0));
+        }
     }
 
     /// Whether new columns and wider types are welcome.
@@ -220,6 +300,8 @@ pub struct Settled {
     pub moves_state: bool,
     /// Rows in the table before this run.
     pub rows_before: u64,
+    /// The last commit before this run.
+    pub commit_before: Option<String>,
     /// Rows and bytes expected, where known.
     pub expected: (Option<u64>, Option<u64>),
 }

@@ -9,6 +9,8 @@ mod attempt;
 mod begin;
 mod columns;
 mod commit;
+mod committing;
+mod confirm;
 mod conform;
 mod cursor_column;
 mod evolve;
@@ -16,6 +18,7 @@ mod finish;
 mod group;
 mod job;
 mod keep;
+mod loading;
 mod machine;
 mod matching;
 mod modes;
@@ -25,9 +28,11 @@ mod plan;
 mod publish;
 mod reconcile;
 mod refresh;
+mod reject_file;
 mod rejects;
 mod retry;
 pub mod sessions;
+mod settle;
 mod stop;
 mod window;
 mod worst;
@@ -38,7 +43,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use waybill_protocol::{
-    Body, Budget, Capabilities, Destination, Disposition, Error, ErrorRecord, Events, Result, Slice, Source,
+    Budget, Capabilities, Destination, Disposition, Error, ErrorRecord, Events, Kind, Result, Slice, Source,
     StreamLoad,
 };
 
@@ -151,13 +156,17 @@ impl Run {
         self.jobs.get().map(|jobs| jobs.values().cloned().collect()).unwrap_or_default()
     }
 
-    /// Counts and says values that were changed to fit.
+    /// Counts and says values that were changed to fit; of a staged load once it is published.
     fn say_coerced(&self, coerced: &BTreeMap<(String, String, String), u64>) {
         for ((stream, column, what), values) in coerced {
             let Some(job) = self.jobs.get().and_then(|jobs| jobs.get(stream)) else { continue };
-            job.count(|counts| counts.values_coerced += values);
-            let body = Body::ValueCoerced { column: column.clone(), values: *values, change: what.clone() };
-            job.events.warn(body, format!("{values} values of column {column:?} were changed: {what}"));
+            let mut live = job.live();
+            if staged(&live.load) && !live.committed {
+                *live.staged.coerced.entry((column.clone(), what.clone())).or_default() += values;
+            } else {
+                drop(live);
+                job.say_coerced(column, what, *values);
+            }
         }
     }
 }
@@ -170,6 +179,21 @@ fn staged(load: &StreamLoad) -> bool {
 /// A fresh id for a commit.
 fn commit_id() -> String {
     uuid::Uuid::now_v7().to_string()
+}
+
+/// An error of a run that nobody asked to end: what gave up as if somebody had is a fault, and no
+/// success.
+fn unasked(error: Error) -> Error {
+    if error.kind() != Kind::Cancelled {
+        return error;
+    }
+    let mut fault =
+        Error::internal("a connector gave up as if the run were to end, and nobody asked for that")
+            .hint("this is a bug: report it with this run's event log");
+    if let Some(origin) = error.get_origin() {
+        fault = fault.origin(origin);
+    }
+    fault.cause(error)
 }
 
 /// The error that a record speaks of.

@@ -13,6 +13,7 @@ use waybill_protocol::{
 };
 
 use super::begin::Open;
+use super::confirm::confirm;
 use super::job::{Ended, StreamJob};
 use super::sessions::Sessions;
 use super::{Options, Run, Stop, error_of, group, matching, plan, publish, rejects, retry, staged};
@@ -41,15 +42,13 @@ pub async fn carry(open: &Open, project: &Project, options: &Options, stop: &Sto
         Ok(sessions) => sessions.for_run(&open.run_id),
         Err(error) => return outcomes.with(&error),
     };
-    let mut retries = open.connection.policies.retries;
-    let opened =
-        phase(&open.events, Phase::Check, |events| open_both(open, sessions, events, stop, &mut retries));
+    let policies = &open.connection.policies;
+    let policy = retry::Policy::new(policies.retries, Duration::from_millis(policies.backoff_ms));
+    let opened = phase(&open.events, Phase::Check, |events| open_both(open, sessions, events, stop, &policy));
     let (source, destination) = match opened.await {
         Ok(sessions) => sessions,
         Err(error) => return outcomes.with(&error),
     };
-    let policy =
-        retry::Policy { retries, backoff: Duration::from_millis(open.connection.policies.backoff_ms) };
     let result = inside(open, options, stop, &source, &destination, policy, &mut outcomes).await;
     if let Err(error) = result {
         outcomes = outcomes.with(&error);
@@ -61,38 +60,15 @@ pub async fn carry(open: &Open, project: &Project, options: &Options, stop: &Sto
 
 type Both = (Arc<dyn waybill_protocol::Source>, Arc<dyn waybill_protocol::Destination>);
 
-/// Opens and checks both sides, again after a wait while that makes sense. What it takes of the
-/// retries, slices no longer have.
+/// Opens and checks both sides, again after a wait while that makes sense.
 async fn open_both(
     open: &Open,
     sessions: Sessions,
     events: Events,
     stop: &Stop,
-    retries: &mut u32,
+    policy: &retry::Policy,
 ) -> Result<Both> {
-    let backoff = Duration::from_millis(open.connection.policies.backoff_ms);
-    let policy = retry::Policy { retries: *retries, backoff };
-    let mut attempt = 1;
-    loop {
-        let error = match open_once(open, &sessions, &events, stop).await {
-            Ok(both) => return Ok(both),
-            Err(error) => error,
-        };
-        let Some(wait) = policy.next(attempt, &error, retry::jitter()) else { return Err(error) };
-        attempt += 1;
-        *retries = retries.saturating_sub(1);
-        let body = Body::RetryScheduled {
-            next_attempt: attempt,
-            attempts: policy.attempts(),
-            delay_ms: wait.as_millis() as u64,
-        };
-        let message = format!("{error}; tries again in {} ms", wait.as_millis());
-        events.emit(Level::Warn, body, message, Some(error.record()));
-        tokio::select! {
-            () = tokio::time::sleep(wait) => {}
-            () = stop.orderly().cancelled() => return Err(error),
-        }
-    }
+    policy.steadily(&events, stop, || open_once(open, &sessions, &events, stop)).await
 }
 
 async fn open_once(open: &Open, sessions: &Sessions, events: &Events, stop: &Stop) -> Result<Both> {
@@ -222,12 +198,15 @@ async fn inside(
     outcomes: &mut Outcomes,
 ) -> Result<()> {
     let selections = &open.connection.streams;
+    let tries = &policy;
     let catalog = phase(&open.events, Phase::Discover, |events| async move {
-        let discovery = discover(&**source, selections);
-        let found = tokio::select! {
-            found = discovery => found.map_err(|e| e.origin(Origin::Source))?,
-            () = stop.orderly().cancelled() => return Err(Error::cancelled()),
+        let discovery = || async {
+            tokio::select! {
+                found = discover(&**source, selections) => found.map_err(|e| e.origin(Origin::Source)),
+                () = stop.orderly().cancelled() => Err(Error::cancelled()),
+            }
         };
+        let found = tries.steadily(&events, stop, discovery).await?;
         say_catalog(&events, &found.0);
         Ok(found)
     });
@@ -260,7 +239,8 @@ async fn inside(
     read?;
     let published = phase(&open.events, Phase::Publish, |_| async {
         publish::publish_all(&run).await;
-        Ok(())
+        let confirmed = || confirm(&run);
+        run.policy.steadily(&run.events, &run.stop, confirmed).await
     });
     published.await?;
     if run.all_jobs().iter().any(|job| staged(&job.live().load) && job.ended() != Some(Ended::Succeeded)) {
@@ -350,24 +330,23 @@ fn say_catalog(events: &Events, catalog: &Catalog) {
 async fn planned(run: &Run, matches: Vec<matching::Match>) -> Result<Vec<Arc<StreamJob>>> {
     let destination = &run.destination;
     let at_destination = |e: Error| e.origin(Origin::Destination);
-    let prepare = async {
-        destination.begin().await?;
-        if let Err(error) = destination.clean().await {
-            let message = format!("leftovers of earlier runs could not be removed: {error}");
-            run.events.emit(
-                Level::Warn,
-                Body::Runtime { detail: serde_json::Value::Null },
-                message,
-                Some(error.record()),
-            );
+    let prepare = || async {
+        let prepared = async {
+            destination.begin().await?;
+            if let Err(error) = destination.clean().await {
+                let message = format!("leftovers of earlier runs could not be removed: {error}");
+                let body = Body::Runtime { detail: serde_json::Value::Null };
+                run.events.emit(Level::Warn, body, message, Some(error.record()));
+            }
+            let states = destination.states().await?.into_iter().map(|row| (row.scope.clone(), row));
+            Ok(plan::Holdings { states: states.collect(), tables: destination.tables().await? })
+        };
+        tokio::select! {
+            holdings = prepared => holdings.map_err(at_destination),
+            () = run.stop.orderly().cancelled() => Err(Error::cancelled()),
         }
-        let states = destination.states().await?.into_iter().map(|row| (row.scope.clone(), row)).collect();
-        Ok(plan::Holdings { states, tables: destination.tables().await? })
     };
-    let holdings = tokio::select! {
-        holdings = prepare => holdings.map_err(at_destination)?,
-        () = run.stop.orderly().cancelled() => return Err(Error::cancelled()),
-    };
+    let holdings = run.policy.steadily(&run.events, &run.stop, prepare).await?;
     Ok(plan::jobs(run, matches, &holdings).await)
 }
 
@@ -420,7 +399,6 @@ async fn read(run: &Arc<Run>) -> Result<()> {
 /// Plans the slices: a stream that the source cannot plan fails alone, a passing fault is tried
 /// again.
 async fn slices(run: &Run, jobs: &mut Vec<Arc<StreamJob>>) -> Result<Vec<Slice>> {
-    let mut attempt = 1;
     loop {
         let mut progress = Progress::default();
         jobs.iter().for_each(|job| job.progress(&mut progress));
@@ -428,21 +406,15 @@ async fn slices(run: &Run, jobs: &mut Vec<Arc<StreamJob>>) -> Result<Vec<Slice>>
         if reads.is_empty() {
             return Ok(Vec::new());
         }
-        let error = match run.source.plan(&reads, &progress).await {
+        let plan = || run.source.plan(&reads, &progress);
+        let error = match run.policy.steadily(&run.events, &run.stop, plan).await {
             Ok(slices) => return Ok(slices),
             Err(error) => error.origin(Origin::Source),
         };
         let alone = jobs.iter().position(|job| error.get_stream() == Some(job.name.as_str()));
-        if let Some(wait) = run.policy.next(attempt, &error, retry::jitter()) {
-            attempt += 1;
-            tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                () = run.stop.orderly().cancelled() => return Err(error),
-            }
-        } else if let Some(at) = alone {
-            jobs.remove(at).fail(&error);
-        } else {
-            return Err(error);
+        match alone.filter(|_| run.stop.reason().is_none()) {
+            Some(at) => jobs.remove(at).fail(&error),
+            None => return Err(error),
         }
     }
 }

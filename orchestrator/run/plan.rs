@@ -88,10 +88,10 @@ fn failed(run: &Run, selection: StreamSelection, error: &Error) -> Arc<StreamJob
         from: None,
         to: None,
     };
-    let settled = settled(run, &selection, &modes, String::new(), None, 0);
+    let settled = settled(run, &selection, &modes, String::new(), None, None);
     let load = load_of(run, &selection, &modes, table, &columns, Disposition::Direct);
     let read = read_of(selection, (None, name), &columns, &modes, false, run, false);
-    let live = Live { read, load, held: Held::default(), committed: false, whole: false, ended: None };
+    let live = Live::new(read, load, Held::default());
     let events = run.events.for_stream(&settled.name);
     let job = Arc::new(StreamJob::new(settled, live, events));
     job.start();
@@ -167,12 +167,11 @@ async fn settle(
     let load = load_of(run, &selection, &modes, table, &columns, disposition);
     let mut held = held_at(&decision, row, replace);
     fill(run, &selection, &modes, &columns, &decision, &mut held).await?;
-    let settled =
-        settled(run, &selection, &modes, print, decision.based_on.clone(), row.map_or(0, |r| r.rows));
+    let settled = settled(run, &selection, &modes, print, decision.based_on.clone(), row);
     let ordered = stream.cursors.iter().any(|c| c.indexed && selection.cursor.as_ref() == Some(&c.column));
     let origin = (stream.namespace.clone(), stream.table.clone());
     let read = read_of(selection, origin, &columns, &modes, ordered, run, replace);
-    let live = Live { read, load, held, committed: false, whole: false, ended: None };
+    let live = Live::new(read, load, held);
     let name = settled.name.clone();
     say(&run.events.for_stream(&name), &decision, row, modes.mode);
     let job = StreamJob::new(settled, live, run.read_events.for_stream(&name));
@@ -312,7 +311,7 @@ fn settled(
     modes: &Modes,
     fingerprint: String,
     based_on: Option<String>,
-    rows_before: u64,
+    row: Option<&StateRow>,
 ) -> Settled {
     let options = &run.options;
     Settled {
@@ -325,7 +324,8 @@ fn settled(
         fingerprint,
         based_on,
         moves_state: options.limit.is_none() && options.from.is_none() && options.to.is_none(),
-        rows_before,
+        rows_before: row.map_or(0, |row| row.rows),
+        commit_before: row.map(|row| row.commit_id.clone()),
         expected: (None, None),
     }
 }

@@ -91,7 +91,8 @@ impl Artifacts {
 /// Creates the folder and writes a block into it: an empty file fits on a full disk.
 fn prove(folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
-    let mut file = tempfile::Builder::new().prefix(".waybill-").suffix(".tmp").tempfile_in(folder)?;
+    // Without a name, so that a process that is killed here leaves nothing behind.
+    let mut file = tempfile::tempfile_in(folder)?;
     file.write_all(&[b' '; 4096])?;
     file.flush()
 }

@@ -92,12 +92,20 @@ fn prefix(path: &Path) -> String {
 /// Removes temporary files that a killed process left beside a file. The caller holds the lock of
 /// that file, so that none of them is in use; best effort.
 pub(crate) fn sweep(path: &Path) {
+    remove_temporary(path, &prefix(path));
+}
+
+/// The same for files whose names begin with that of `path`, as those of its backups do.
+pub(crate) fn sweep_beginning(path: &Path) {
+    remove_temporary(path, &format!(".{}", path.file_name().unwrap_or_default().to_string_lossy()));
+}
+
+fn remove_temporary(path: &Path, prefix: &str) {
     let Some(entries) = path.parent().and_then(|folder| fs::read_dir(folder).ok()) else { return };
-    let prefix = prefix(path);
     for entry in entries.flatten() {
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        if name.starts_with(&prefix) && name.ends_with(".tmp") {
+        if name.starts_with(prefix) && name.contains(".waybill-") && name.ends_with(".tmp") {
             let _ = fs::remove_file(entry.path());
         }
     }

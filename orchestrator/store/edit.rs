@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 use waybill_protocol::{Connector, Error, Kind, Result};
 
-use super::atomic::{sweep, unwritable, write_atomic};
+use super::atomic::{sweep, sweep_beginning, unwritable, write_atomic};
 use super::config::{ConfigText, InvalidEntry, read_with, unknown_connection};
 use super::project::Project;
 use super::sidecar::{PATIENCE, Sidecar};
@@ -102,6 +102,8 @@ fn keep(folder: &Path, target: &Path, text: &str, now: DateTime<Utc>) -> Result<
     };
     fs::create_dir_all(folder).map_err(|e| explain(e, folder))?;
     let name = target.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    // The caller holds the config's lock: no other edit is making a backup of it now.
+    sweep_beginning(&folder.join(format!("{name}.")));
     let stamp = format!("{name}.{}", now.format("%Y%m%dT%H%M%S%3fZ"));
     let free =
         (0..1_000).map(|n| folder.join(if n == 0 { stamp.clone() } else { format!("{stamp}-{n:03}") }));

@@ -39,6 +39,7 @@ enum Fault {
 pub(super) async fn copy(tx: &mut Tx, sql: &str, rows: &mut Rows<'_>, buffer: &mut Vec<u8>) -> Result<u64> {
     let server = tx.server();
     let started = Instant::now();
+    let silent = tx.session().gone_silent();
     let mut busy = tx.session().busy()?;
     buffer.clear();
     let answer = {
@@ -46,7 +47,7 @@ pub(super) async fn copy(tx: &mut Tx, sql: &str, rows: &mut Rows<'_>, buffer: &m
         tokio::select! {
             biased;
             () = server.ctx.cancel.cancelled() => Err(Fault::Ours(Error::cancelled())),
-            answer = stream(&server, conn, sql, rows, buffer) => answer,
+            answer = stream(&server, conn, sql, rows, buffer, silent) => answer,
         }
     };
     if buffer.capacity() > KEPT {
@@ -82,11 +83,15 @@ async fn stream(
     sql: &str,
     rows: &mut Rows<'_>,
     buffer: &mut Vec<u8>,
+    silent: impl Future<Output = Error>,
 ) -> Result<u64, Fault> {
     let stall = server.ctx.deadlines.stall;
     let started = Instant::now();
     // The statement may wait for a lock on the table: work that the server has been told to do.
-    let mut copy = conn.copy_in_raw(sql).await.map_err(Fault::Driver)?;
+    let mut copy = tokio::select! {
+        begun = conn.copy_in_raw(sql) => begun.map_err(Fault::Driver)?,
+        error = silent => return Err(Fault::Ours(error)),
+    };
     waited(server, "the table that is loaded", started);
     buffer.extend_from_slice(COPY_HEADER);
     let mut more = true;

@@ -15,6 +15,7 @@ pub(super) struct Merge {
     /// Creates it; it goes with the transaction.
     pub create: String,
     /// Moves its rows into the table: of each key the one with the highest cursor, then the last.
+    /// Answers how many keys were new, where the server tells.
     pub apply: String,
 }
 
@@ -45,13 +46,22 @@ impl Merge {
             true => "NOTHING".to_owned(),
             false => format!("UPDATE SET {}", updates.join(", ")),
         };
-        let apply = format!(
+        let merge = format!(
             "INSERT INTO {} ({columns}) SELECT DISTINCT ON ({key}) {columns} FROM {} \
              ORDER BY {key}, {cursor}{} DESC ON CONFLICT ({key}) DO {action}",
             ready.place.sql(),
             temp.sql(),
             ident(ORDINAL)
         );
+        let apply = match ready.partitioned {
+            // A row of a partition does not show its system columns here.
+            true => merge,
+            // A row that was there is locked before it is updated, and its new version shows that.
+            false => format!(
+                "WITH merged AS ({merge} RETURNING xmax = 0 AS fresh) \
+                 SELECT (count(*) FILTER (WHERE fresh))::text FROM merged"
+            ),
+        };
         Merge { temp, create, apply }
     }
 }

@@ -29,6 +29,8 @@ pub(super) const RUN_ID_DEFAULT: &str = "current_setting('waybill.run_id', true)
 pub(super) struct Ready {
     pub place: Place,
     pub plan: Vec<ColumnPlan>,
+    /// Whether the table is partitioned.
+    pub partitioned: bool,
 }
 
 /// Makes the table fit. Tried again while somebody else holds the table.
@@ -69,12 +71,13 @@ async fn attempt(desk: &Desk, slice: &str, load: &StreamLoad) -> Result<Ready> {
     }
     let ready = match load.disposition {
         Disposition::Direct => {
+            let partitioned = existing.as_ref().is_some_and(|table| table.relkind == "p");
             let types = match existing {
                 None => create(&mut tx, &place, load, load.upsert, &[]).await?,
                 Some(table) => evolve::evolve(&mut tx, &place, load, &table).await?,
             };
             ledger::record(desk, &mut tx, &load.record).await?;
-            Ready { plan: plan(load, &types)?, place }
+            Ready { plan: plan(load, &types)?, place, partitioned }
         }
         Disposition::Replace => stage(desk, &mut tx, slice, load, &place, existing.as_ref()).await?,
         other => return Err(Error::internal(format!("a disposition that is not known: {other:?}"))),
@@ -199,7 +202,7 @@ async fn stage(
     let mut columns: Vec<(String, String)> =
         load.schema.fields().iter().zip(&types).map(|(f, t)| (f.name().clone(), t.to_string())).collect();
     columns.extend(extra.iter().map(|(name, kind)| (name.clone(), kind.to_string())));
-    let ready = Ready { plan: plan(load, &types)?, place: place.clone() };
+    let ready = Ready { plan: plan(load, &types)?, place: place.clone(), partitioned: false };
 
     let found = table::describe(tx, &place).await?.is_some();
     if let Some(mut staged) = desk.staged(&load.stream).filter(|staged| found && staged.columns == columns) {

@@ -23,11 +23,22 @@ pub(super) async fn publish(desk: &Desk, load: &StreamLoad, commit: &Commit) -> 
     let stage = desk.stage(&load.stream, &place);
     let named = |e: Error| e.stream(&load.stream).origin(Origin::Destination);
     let rows = finish_stage(desk, load, &place, &stage).await.map_err(named)?;
-    let started = Instant::now();
+    if let Some(expected) = commit.staged.get(&load.stream).filter(|expected| **expected != rows) {
+        return Err(named(
+            Error::internal(format!(
+                "the staging table of {} has {rows} of the {expected} rows that were committed into it",
+                load.table
+            ))
+            .hint(
+                "the table is as it was; run again, and leave tables that begin with _waybill_stage_ alone",
+            ),
+        ));
+    }
+    let (started, commit) = (Instant::now(), commit.with_rows(&load.stream, rows));
     let mut tries = 0;
     loop {
         tries += 1;
-        match swap(desk, load, commit, &place, &stage).await {
+        match swap(desk, load, &commit, &place, &stage).await {
             Err(error) if state_of(&error) == "55P03" && tries < TRIES => tokio::time::sleep(PAUSE).await,
             Err(error) => {
                 if tries > 1 {

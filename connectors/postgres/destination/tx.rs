@@ -107,22 +107,24 @@ impl Tx {
     async fn work(&mut self, sql: &str, arguments: Option<PgArguments>) -> Result<(Vec<PgRow>, u64)> {
         let server = self.server();
         let started = Instant::now();
+        let silent = self.session.gone_silent();
         let mut busy = self.session.busy()?;
         let answer = {
             let conn = busy.conn()?;
             tokio::select! {
                 biased;
-                () = server.ctx.cancel.cancelled() => None,
-                answer = send(conn, sql.to_owned(), arguments) => Some(answer),
+                () = server.ctx.cancel.cancelled() => Err(Error::cancelled().origin(server.origin())),
+                answer = send(conn, sql.to_owned(), arguments) => Ok(answer),
+                error = silent => Err(error),
             }
         };
         match answer {
-            None => Err(Error::cancelled().origin(server.origin())),
-            Some(Ok(answer)) => {
+            Err(error) => Err(error),
+            Ok(Ok(answer)) => {
                 busy.done();
                 Ok(answer)
             }
-            Some(Err(error)) => {
+            Ok(Err(error)) => {
                 // The transaction is over in any case; where the server answered, nothing else is.
                 if matches!(error, sqlx::Error::Database(_)) {
                     busy.done()

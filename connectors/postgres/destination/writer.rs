@@ -17,6 +17,7 @@ use super::merge::Merge;
 use super::prepare::{self, Ready};
 use super::tx::{Args, Tx};
 use crate::postgres::encode::Rows;
+use crate::postgres::session::text;
 use crate::postgres::sql::ident;
 
 /// A stream of the slice, ready for rows.
@@ -101,7 +102,7 @@ impl PgWriter {
     }
 
     /// Rows that the new ones take the place of.
-    async fn delete(&self, tx: &mut Tx, commit: &Commit) -> Result<()> {
+    async fn delete(&self, tx: &mut Tx, commit: &Commit, gone: &mut BTreeMap<String, u64>) -> Result<()> {
         // This transaction's id as `xmin` shows it.
         let own = "(txid_current() % 4294967296)::text";
         for (stream, column, value) in &commit.deletes {
@@ -122,22 +123,27 @@ impl PgWriter {
                 );
             }
             let sql = format!("DELETE FROM {} WHERE {compared} = $1 AND NOT ({new})", s.ready.place.sql());
-            tx.execute(&sql, Args::default().with(value.as_str())?).await.map_err(|e| e.stream(stream))?;
+            let deleted = tx.execute(&sql, Args::default().with(value.as_str())?).await;
+            *gone.entry(stream.clone()).or_default() += deleted.map_err(|e| e.stream(stream))?;
         }
         Ok(())
     }
 
     async fn finish(&mut self, mut tx: Tx, commit: &Commit) -> Result<Receipt> {
-        self.delete(&mut tx, commit).await?;
+        let mut receipt = Receipt::default();
+        self.delete(&mut tx, commit, &mut receipt.gone).await?;
         for (name, s) in self.streams.iter().filter(|(_, s)| s.gathering) {
             if let Some(merge) = &s.merge {
-                tx.run(&merge.apply).await.map_err(|e| e.stream(name))?;
+                let rows = tx.run(&merge.apply).await.map_err(|e| e.stream(name))?;
+                let fresh = rows.first().map(|row| text(row, 0)).transpose()?.flatten();
+                if let Some(fresh) = fresh.and_then(|fresh| fresh.parse().ok()) {
+                    *receipt.gone.entry(name.clone()).or_default() += s.pending.saturating_sub(fresh);
+                }
             }
         }
         // Last, so that nobody has to wait for the fence longer than the ledger takes.
         let xid = fence(&self.desk, &mut tx).await?;
-        ledger::write(&self.desk, &mut tx, commit).await?;
-        let mut receipt = Receipt::default();
+        ledger::write(&self.desk, &mut tx, &commit.less(&receipt.gone)).await?;
         for (name, s) in self.streams.iter().filter(|(_, s)| s.pending > 0) {
             receipt.rows.insert(name.clone(), s.pending);
             if s.load.disposition == Disposition::Replace {

@@ -5,10 +5,9 @@ use serde::Serialize;
 use waybill_protocol::{ErrorRecord, Result};
 
 use super::way;
-use crate::cli::runs::archive::with_archive;
 use crate::cli::runs::look::{age, status_word};
 use crate::cli::terminal::Terminal;
-use crate::history::RunEntry;
+use crate::history::{RunEntry, with_archive};
 use crate::store::config::{Connection, Finding, InvalidEntry, LoadedConfig, load};
 use crate::store::project::Project;
 use crate::summary::units::count;

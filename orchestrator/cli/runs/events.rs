@@ -8,11 +8,11 @@ use clap::{Args, ValueEnum};
 use uuid::Uuid;
 use waybill_protocol::{Error, Kind, Level, Origin, Result};
 
-use super::archive::{resolve, with_archive};
+use super::archive::resolve;
 use crate::cli::connection::glob::fits;
 use crate::cli::terminal::Terminal;
 use crate::events::{Entry, Line, Reader, follow, render_line};
-use crate::history::{RunEntry, SILENCE};
+use crate::history::{RunEntry, SILENCE, with_archive};
 use crate::store::lock;
 use crate::store::project::Project;
 use crate::summary::RunStatus;

@@ -4,10 +4,9 @@ use clap::Args;
 use serde_json::json;
 use waybill_protocol::Result;
 
-use super::archive::with_archive;
 use super::look::{short_id, status_word, to_second};
 use crate::cli::terminal::Terminal;
-use crate::history::RunEntry;
+use crate::history::{RunEntry, with_archive};
 use crate::store::project::Project;
 use crate::summary::RunStatus;
 use crate::summary::units::{count, duration};

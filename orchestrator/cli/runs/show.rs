@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use waybill_protocol::Result;
 
-use super::archive::{resolve, with_archive};
+use super::archive::resolve;
 use super::look::to_second;
 use crate::cli::terminal::Terminal;
-use crate::history::{Archive, RunEntry};
-use crate::store::atomic::write_atomic;
+use crate::history::{Archive, RunEntry, with_archive};
+use crate::store::atomic::{sweep, write_atomic};
 use crate::store::project::Project;
 use crate::summary::units::{bytes, count, duration};
 use crate::summary::{RunStatus, Summary};
@@ -74,6 +74,7 @@ fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
+    sweep(path);
     write_atomic(path, content, None).map_err(io::Error::other)
 }
 

@@ -4,12 +4,11 @@ use std::path::PathBuf;
 
 use waybill_protocol::event::Status;
 
-use super::archive::{host, with_archive};
 use super::{events, list, show};
 use crate::cli::args::{ColorChoice, LookFlags};
 use crate::cli::terminal::Terminal;
 use crate::events::Reader;
-use crate::history::{RunEntry, log_name};
+use crate::history::{RunEntry, host, log_name, with_archive};
 use crate::store::testing::Home;
 use crate::summary::scripted::{Script, finished};
 

@@ -1,5 +1,16 @@
 //! What is tried again, what is not, and that no row is lost or doubled by it.
 
+mod budget;
+mod counts;
+mod kinds;
+mod lies;
+mod lost_answers;
+mod merge_rows;
+mod partial;
+mod proxy;
+mod stall;
+mod stops;
+
 use serde_json::{Value, json};
 
 use crate::fixture::{Project, script};

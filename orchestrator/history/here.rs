@@ -1,0 +1,23 @@
+//! The archive of a project, as of now and seen from this host.
+
+use uuid::Uuid;
+use waybill_protocol::Result;
+
+use super::Archive;
+use crate::store::lock;
+use crate::store::project::Project;
+
+/// Looks at the runs of a project.
+pub fn with_archive<T>(project: &Project, look: impl FnOnce(&Archive<'_>) -> Result<T>) -> Result<T> {
+    let host = host();
+    let is_locked = |id: &str| Uuid::try_parse(id).is_ok_and(|id| lock::is_held(project, id));
+    look(&Archive::new(&project.runs_dir, &project.run_logs_dir, &host, &is_locked))
+}
+
+/// The name of this host, as a run's record has it.
+pub fn host() -> String {
+    let named = std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .or_else(|_| std::fs::read_to_string("/etc/hostname"));
+    let named = named.map(|name| name.trim().to_owned()).ok().filter(|name| !name.is_empty());
+    named.unwrap_or_else(|| "localhost".to_owned())
+}

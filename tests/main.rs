@@ -14,6 +14,7 @@ mod fixture;
 mod headless;
 mod kill_anywhere;
 mod killed;
+mod late_commits;
 mod overwrite;
 mod postgres;
 mod record;

@@ -12,6 +12,7 @@ mod fixture;
 mod headless;
 mod kill_anywhere;
 mod killed;
+mod model;
 mod postgres;
 mod record;
 mod retries;

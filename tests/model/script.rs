@@ -1,0 +1,225 @@
+//! Scripts: what happens, step by step, to two streams of one connection; and how they are drawn.
+
+use std::fmt;
+
+use proptest::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::model::{Key, Kind, Slot, Write};
+
+/// A stream of the script.
+pub type Stream = u8;
+
+/// A script: how the streams begin, and what happens.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Script {
+    /// Each stream: its kind, how it is written first, its lookback.
+    pub streams: Vec<(Kind, Write, i64)>,
+    /// What happens.
+    pub steps: Vec<Step>,
+}
+
+/// The cursor of a new row, or of an edit.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub enum At {
+    /// Above all that were there.
+    Next,
+    /// The highest that was there: a tie.
+    Tie,
+    /// So far below the highest.
+    Below(u8),
+    /// In the future, where the cursor is a time.
+    Future,
+}
+
+/// Which streams a run is for.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct How {
+    /// Only this one.
+    pub only: Option<Stream>,
+    /// With `--full-refresh`.
+    pub full: bool,
+}
+
+/// One thing that happens.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Step {
+    /// A row comes, or an old one of that key gets this cursor.
+    Put { on: Stream, key: Key, at: At },
+    /// A row changes and keeps its cursor.
+    Change { on: Stream, nth: u8 },
+    /// A row goes: 0 the newest.
+    Delete { on: Stream, nth: u8 },
+    /// A row comes in a transaction that stays open.
+    Begin { on: Stream, key: Key, slot: Slot, prepared: bool },
+    /// The transaction ends.
+    End { slot: Slot, commit: bool },
+    /// A run.
+    Run(How),
+    /// A run that is killed at the n-th call that changes a file or reaches a server.
+    Kill { how: How, nth: u16, torn: bool },
+    /// Two runs at once.
+    Twice(How),
+    /// A person edits the cursor in config.json.
+    Edit { on: Stream, at: At },
+    /// A person takes the stream's state out of config.json.
+    Forget { on: Stream },
+    /// A person writes the instruction `set` into config.json.
+    Set { on: Stream, at: At },
+    /// `waybill state reset`.
+    Reset { on: Stream },
+    /// `waybill state accept`.
+    Accept { on: Stream },
+    /// A person changes how the stream is written.
+    Mode { on: Stream, write: Write },
+    /// A person changes the stream's lookback.
+    Lookback { on: Stream, by: u8 },
+    /// A person edits another connection.
+    Other,
+    /// config.json as it was so many runs ago.
+    Checkout { back: u8 },
+    /// The destination as it was so many runs ago.
+    Restore { back: u8 },
+    /// Somebody empties the stream's table, or drops it.
+    Empty { on: Stream, drop: bool },
+}
+
+/// What a harness can do.
+#[derive(Debug, Clone, Copy)]
+pub struct Draw {
+    /// Transactions can stay open.
+    pub transactions: bool,
+    /// The highest call at which a run is killed.
+    pub calls: u16,
+    /// The longest script.
+    pub steps: usize,
+}
+
+/// Any script.
+pub fn scripts(draw: Draw) -> impl Strategy<Value = Script> {
+    let write = prop_oneof![4 => Just(Write::Append), 3 => Just(Write::Merge), 1 => Just(Write::Overwrite)];
+    let lookback = prop_oneof![3 => Just(0i64), 1 => 1i64..4];
+    let kind = (!draw.transactions).then_some(any::<bool>().boxed()).unwrap_or(Just(false).boxed());
+    let stream = (kind.prop_map(|time| Kind { time }), write, lookback);
+    (prop::collection::vec(stream, 2), prop::collection::vec(step(draw), 4..=draw.steps))
+        .prop_map(|(streams, steps)| Script { streams, steps })
+}
+
+fn step(draw: Draw) -> BoxedStrategy<Step> {
+    let on = || 0..2u8;
+    let at = || {
+        prop_oneof![
+            6 => Just(At::Next),
+            3 => Just(At::Tie),
+            2 => (1..5u8).prop_map(At::Below),
+            1 => Just(At::Future),
+        ]
+    };
+    let honest = || prop_oneof![3 => Just(At::Next), 1 => Just(At::Tie)];
+    let put_at = if draw.transactions { honest().boxed() } else { at().boxed() };
+    let edit_at = || prop_oneof![3 => (1..5u8).prop_map(At::Below), 1 => Just(At::Tie), 1 => Just(At::Next)];
+    let how = || {
+        let only = prop_oneof![4 => Just(None), 1 => on().prop_map(Some)];
+        (only, prop::bool::weighted(0.12)).prop_map(|(only, full)| How { only, full })
+    };
+    let write = || prop_oneof![Just(Write::Append), Just(Write::Merge), Just(Write::Overwrite)];
+    let kill = (how(), 1..=draw.calls, any::<bool>());
+    let begin = (on(), 0..6u8, 0..3u8, prop::bool::weighted(0.3));
+    let late = prop_oneof![
+        begin.prop_map(|(on, key, slot, prepared)| Step::Begin { on, key, slot, prepared }),
+        (0..3u8, any::<bool>()).prop_map(|(slot, commit)| Step::End { slot, commit }),
+    ];
+    let any = prop_oneof![
+        24 => (on(), 0..6u8, put_at).prop_map(|(on, key, at)| Step::Put { on, key, at }),
+        3 => (on(), 0..4u8).prop_map(|(on, nth)| Step::Change { on, nth }),
+        3 => (on(), 0..4u8).prop_map(|(on, nth)| Step::Delete { on, nth }),
+        16 => how().prop_map(Step::Run),
+        16 => kill.prop_map(|(how, nth, torn)| Step::Kill { how, nth, torn }),
+        2 => how().prop_map(Step::Twice),
+        4 => (on(), edit_at()).prop_map(|(on, at)| Step::Edit { on, at }),
+        2 => on().prop_map(|on| Step::Forget { on }),
+        1 => (on(), edit_at()).prop_map(|(on, at)| Step::Set { on, at }),
+        3 => on().prop_map(|on| Step::Reset { on }),
+        4 => on().prop_map(|on| Step::Accept { on }),
+        2 => (on(), write()).prop_map(|(on, write)| Step::Mode { on, write }),
+        1 => (on(), 0..4u8).prop_map(|(on, by)| Step::Lookback { on, by }),
+        1 => Just(Step::Other),
+        4 => (0..4u8).prop_map(|back| Step::Checkout { back }),
+        5 => (0..4u8).prop_map(|back| Step::Restore { back }),
+        1 => (on(), any::<bool>()).prop_map(|(on, drop)| Step::Empty { on, drop }),
+    ];
+    if draw.transactions { prop_oneof![5 => any, 1 => late].boxed() } else { any.boxed() }
+}
+
+impl fmt::Display for Script {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, (kind, write, lookback)) in self.streams.iter().enumerate() {
+            let cursor = if kind.time { "a time" } else { "a number" };
+            writeln!(f, "stream {number}: {write:?}, its cursor {cursor}, lookback {lookback}")?;
+        }
+        self.steps.iter().enumerate().try_for_each(|(at, step)| writeln!(f, "{:>3}. {step}", at + 1))
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Step::Put { on, key, at } => write!(f, "stream {on}: row {key} with {at}"),
+            Step::Change { on, nth } => {
+                write!(f, "stream {on}: row no. {nth} from the newest changes, not its cursor")
+            }
+            Step::Delete { on, nth } => write!(f, "stream {on}: row no. {nth} from the newest goes"),
+            Step::Begin { on, key, slot, prepared } => {
+                let what = if *prepared { "prepared" } else { "open" };
+                write!(
+                    f,
+                    "stream {on}: row {key} with the next cursor, in transaction {slot}, which is {what}"
+                )
+            }
+            Step::End { slot, commit } => {
+                write!(f, "transaction {slot} is {}", if *commit { "committed" } else { "rolled back" })
+            }
+            Step::Run(how) => write!(f, "run{how}"),
+            Step::Kill { how, nth, torn } => {
+                write!(f, "run{how}, killed at call {nth}{}", if *torn { ", torn" } else { "" })
+            }
+            Step::Twice(how) => write!(f, "run{how}, twice at once"),
+            Step::Edit { on, at } => write!(f, "stream {on}: the cursor in config.json is edited to {at}"),
+            Step::Forget { on } => write!(f, "stream {on}: its state is taken out of config.json"),
+            Step::Set { on, at } => write!(f, "stream {on}: config.json says set, {at}"),
+            Step::Reset { on } => write!(f, "stream {on}: state reset"),
+            Step::Accept { on } => write!(f, "stream {on}: state accept"),
+            Step::Mode { on, write } => write!(f, "stream {on}: is written by {write:?} now"),
+            Step::Lookback { on, by } => write!(f, "stream {on}: lookback {by} now"),
+            Step::Other => write!(f, "another connection is edited"),
+            Step::Checkout { back } => write!(f, "config.json as it was {back} runs ago"),
+            Step::Restore { back } => write!(f, "the destination as it was {back} runs ago"),
+            Step::Empty { on, drop } => {
+                write!(f, "stream {on}: its table is {}", if *drop { "dropped" } else { "emptied" })
+            }
+        }
+    }
+}
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            At::Next => write!(f, "the next cursor"),
+            At::Tie => write!(f, "the highest cursor so far"),
+            At::Below(by) => write!(f, "a cursor {by} below the highest"),
+            At::Future => write!(f, "a cursor in the future"),
+        }
+    }
+}
+
+impl fmt::Display for How {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(only) = self.only {
+            write!(f, " --stream {only}")?;
+        }
+        if self.full {
+            write!(f, " --full-refresh")?;
+        }
+        Ok(())
+    }
+}

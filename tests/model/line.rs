@@ -6,18 +6,13 @@ use serde_json::{Value, json};
 use waybill_protocol::{CursorValue, Logical};
 
 use super::model::{
-    self, Bag, CLOCK, Entry, FUTURE, Key, Kind, Outcome, Settings, Slot, Source, Target, Version, Write,
+    self, Bag, CLOCK, Entry, FUTURE, Key, Kind, Outcome, Settings, Source, Target, Version, Write,
 };
-use super::script::At;
+use super::script::{At, Slot};
 
 /// 2020-01-01 and 2100-01-01: where past and future cursors that are times begin.
 const PAST_US: i64 = 1_577_836_800_000_000;
 const FUTURE_US: i64 = 4_102_444_800_000_000;
-
-/// The name of a stream, of its source's table and of its destination's.
-pub fn name(on: u8) -> String {
-    format!("s{on}")
-}
 
 /// A stream.
 pub struct Line {
@@ -45,9 +40,9 @@ pub struct Line {
 
 impl Line {
     /// A stream with nothing in it.
-    pub fn new(at: usize, kind: Kind, write: Write, lookback: i64) -> Line {
+    pub fn new(name: String, kind: Kind, write: Write, lookback: i64) -> Line {
         Line {
-            name: name(at as u8),
+            name,
             kind,
             source: Source::default(),
             settings: Settings { write, lookback, entry: Entry::Absent },
@@ -63,8 +58,8 @@ impl Line {
     /// Makes its table at the source; the first stream's is read in order.
     pub fn create(&self) -> String {
         let (name, cursor) = (&self.name, if self.kind.time { "TIMESTAMPTZ" } else { "BIGINT" });
-        let index =
-            if name == "s0" { format!("; CREATE INDEX {name}_n ON {name} (n)") } else { String::new() };
+        let indexed = name.ends_with('0');
+        let index = if indexed { format!("; CREATE INDEX by_cursor ON {name} (n)") } else { String::new() };
         format!(
             "CREATE TABLE {name} (id INTEGER PRIMARY KEY, n {cursor} NOT NULL, v INTEGER NOT NULL){index}"
         )
@@ -163,15 +158,14 @@ impl Line {
         Some(self.upsert(key, version.cursor, value))
     }
 
-    /// A transaction ends; whether it was open.
-    pub fn end(&mut self, slot: Slot, commit: bool) -> bool {
+    /// A transaction ends.
+    pub fn end(&mut self, slot: Slot, commit: bool) {
         for row in self.waiting.remove(&slot).unwrap_or_default() {
             if commit {
                 self.late.remove(&row.key);
                 self.source.rows.insert(row.key, (row.cursor, row.value));
             }
         }
-        self.source.open.remove(&slot).is_some()
     }
 
     /// Whether an open transaction holds a row.

@@ -8,6 +8,7 @@
 mod line;
 mod model;
 mod play;
+mod postgres;
 mod script;
 mod sqlite;
 
@@ -18,7 +19,9 @@ use std::time::Instant;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
 use play::{Played, System, play};
+use postgres::Postgres;
 use script::{Draw, Script, scripts};
+use sqlite::Sqlite;
 
 /// The seed where none is given: what is tested is the same every time.
 const SEED: u64 = 20_261_121;
@@ -30,7 +33,7 @@ fn asked(name: &str) -> Option<u64> {
 }
 
 /// Plays scripts on two threads, and says how many.
-fn prove<S: System>(what: &str, default: u32, draw: Draw, system: impl Fn() -> S + Sync) {
+fn prove<S: System>(what: &str, default: u32, draw: Draw, system: impl Fn(&Script) -> S + Sync) {
     let sequences = asked("WAYBILL_MODEL_SEQUENCES").map_or(default, |n| u32::try_from(n).expect("fewer"));
     let now = || {
         u64::from(std::process::id()) ^ std::time::UNIX_EPOCH.elapsed().expect("a clock").as_micros() as u64
@@ -66,7 +69,7 @@ fn search<S: System>(
     thread: u32,
     draw: Draw,
     total: &Mutex<(u64, Played)>,
-    system: &impl Fn() -> S,
+    system: &impl Fn(&Script) -> S,
 ) -> Option<String> {
     let config =
         Config { cases: sequences, max_shrink_iters: 600, failure_persistence: None, ..Config::default() };
@@ -75,7 +78,7 @@ fn search<S: System>(
     bytes[8..12].copy_from_slice(&thread.to_le_bytes());
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
     let result = runner.run(&scripts(draw), |script| {
-        let played = play(system(), &script).map_err(TestCaseError::fail)?;
+        let played = play(system(&script), &script).map_err(TestCaseError::fail)?;
         let mut total = total.lock().expect("no thread panicked");
         total.0 += 1;
         total.1.steps += played.steps;
@@ -95,23 +98,41 @@ fn search<S: System>(
 }
 
 /// Plays the scripts that failed once.
-fn replay<S: System>(folder: &str, system: impl Fn() -> S) {
+fn replay<S: System>(folder: &str, system: impl Fn(&Script) -> S) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/model/scripts").join(folder);
     for path in crate::fixture::record::files_below(&folder) {
         let text = std::fs::read(&path).expect("the script is there");
         let script: Script =
             serde_json::from_slice(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-        play(system(), &script).unwrap_or_else(|why| panic!("{}:\n{script}\n{why}", path.display()));
+        play(system(&script), &script).unwrap_or_else(|why| panic!("{}:\n{script}\n{why}", path.display()));
     }
 }
 
 #[test]
 fn from_sqlite_into_sqlite_the_destination_is_what_the_model_says() {
     let draw = Draw { transactions: false, calls: 150, steps: 10 };
-    prove("SQLite → SQLite", 2_000, draw, sqlite::Sqlite::new);
+    prove("SQLite → SQLite", 2_000, draw, |_| Sqlite::new());
 }
 
 #[test]
 fn what_failed_once_from_sqlite_into_sqlite_holds_now() {
-    replay("sqlite", sqlite::Sqlite::new);
+    replay("sqlite", |_| Sqlite::new());
+}
+
+#[test]
+fn from_postgres_into_postgres_the_destination_is_what_the_model_says() {
+    let draw = Draw { transactions: true, calls: 200, steps: 10 };
+    prove("PostgreSQL → PostgreSQL", 150, draw, Postgres::into_postgres);
+}
+
+#[test]
+fn from_postgres_into_sqlite_the_destination_is_what_the_model_says() {
+    let draw = Draw { transactions: true, calls: 200, steps: 10 };
+    prove("PostgreSQL → SQLite", 150, draw, Postgres::into_sqlite);
+}
+
+#[test]
+fn what_failed_once_from_postgres_holds_now() {
+    replay("postgres_to_postgres", Postgres::into_postgres);
+    replay("postgres_to_sqlite", Postgres::into_sqlite);
 }

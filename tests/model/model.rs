@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// A row's primary key.
 pub type Key = u8;
-/// A transaction that is open at the source.
-pub type Slot = u8;
+/// A transaction at the source; no two are the same.
+pub type Transaction = u32;
 
 /// Where the source's clock stands among cursors that are times: above the past, below the future.
 pub const CLOCK: i64 = 1 << 40;
@@ -81,7 +81,7 @@ pub struct Window {
     /// Up to where was looked.
     pub ceiling: Option<i64>,
     /// Transactions that were open, each with the ceiling before it was first seen.
-    pub open: BTreeMap<Slot, Option<i64>>,
+    pub open: BTreeMap<Transaction, Option<i64>>,
     /// Rows of the window that are loaded.
     pub known: BTreeMap<(Key, i64), Known>,
 }
@@ -134,7 +134,7 @@ pub struct Source {
     /// Committed rows.
     pub rows: BTreeMap<Key, (i64, u32)>,
     /// Open transactions; `true`: prepared.
-    pub open: BTreeMap<Slot, bool>,
+    pub open: BTreeMap<Transaction, bool>,
 }
 
 /// What a run does with a stream.
@@ -314,12 +314,13 @@ fn advance(kind: Kind, source: &Source, settings: &Settings, from: &Window, read
     let highest = source.rows.values().map(|(cursor, _)| *cursor).max();
     let top = highest.max(from.ceiling);
     let end = if kind.time { from.ceiling.max(top.min(Some(CLOCK))) } else { top };
-    let since = |slot: &Slot, prepared: &bool| match from.open.get(slot) {
+    let since = |slot: &Transaction, prepared: &bool| match from.open.get(slot) {
         Some(seen) => *seen,
         None if *prepared => from.floor,
         None => from.ceiling,
     };
-    let open: BTreeMap<Slot, Option<i64>> = source.open.iter().map(|(s, p)| (*s, since(s, p))).collect();
+    let open: BTreeMap<Transaction, Option<i64>> =
+        source.open.iter().map(|(s, p)| (*s, since(s, p))).collect();
     let fence = open.values().copied().min().unwrap_or(end);
     let floor = from.floor.max(fence.map(|fence| fence - settings.lookback));
     let mut known = from.known.clone();

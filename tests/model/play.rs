@@ -1,13 +1,14 @@
 //! Plays a script against the program, and compares after every step that promises something.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::line::{Line, name};
-use super::model::{self, Bag, Entry, Outcome, Slot, Target, Write};
-use super::script::{How, Script, Step, Stream};
+use super::line::Line;
+use super::model::{self, Bag, Entry, Key, Outcome, Target, Transaction, Write};
+use super::script::{How, Script, Slot, Step, Stream};
 use crate::fixture::Project;
 use crate::fixture::process::Running;
 use crate::fixture::record::{Log, files_below};
@@ -17,22 +18,28 @@ use crate::fixture::shim::Shim;
 pub trait System {
     /// The project with connection `c`.
     fn project(&self) -> &Project;
+    /// The name of a stream, and of its table at the source.
+    fn stream(&self, on: Stream) -> String {
+        format!("s{on}")
+    }
     /// Writes at the source.
     fn write(&mut self, sql: &str);
-    /// Writes at the source in a transaction that stays open, or is prepared at once.
-    fn begin(&mut self, slot: Slot, sql: &str, prepared: bool);
+    /// Writes at the source in a transaction that stays open; it is begun where it is not open yet.
+    fn begin(&mut self, slot: Slot, sql: &str);
+    /// Prepares a transaction.
+    fn prepare(&mut self, slot: Slot, transaction: Transaction);
     /// Ends a transaction.
-    fn end(&mut self, slot: Slot, commit: bool);
+    fn end(&mut self, slot: Slot, prepared: Option<Transaction>, commit: bool);
     /// Keeps a copy of the destination; copies are numbered from 0.
     fn copy(&mut self);
     /// Puts a copy back.
     fn restore(&mut self, copy: usize);
     /// The rows of a stream's table in the newest copy: key, cursor, value.
-    fn table(&mut self, stream: &str) -> Option<Vec<[String; 3]>>;
+    fn table(&mut self, on: Stream) -> Option<Vec<[String; 3]>>;
     /// The state of a stream in the newest copy: the commit that wrote it.
-    fn commit(&mut self, stream: &str) -> Option<String>;
-    /// Writes at the destination beside the program.
-    fn spoil(&mut self, sql: &str);
+    fn commit(&mut self, on: Stream) -> Option<String>;
+    /// Empties a stream's table, or drops it.
+    fn spoil(&mut self, on: Stream, drop: bool);
 }
 
 /// How much was played.
@@ -61,6 +68,7 @@ pub struct Play<S: System> {
     system: S,
     lines: Vec<Line>,
     saved: Vec<Saved>,
+    open: BTreeMap<Slot, (Transaction, bool)>,
     logs: usize,
     fresh: u32,
     played: Played,
@@ -68,15 +76,15 @@ pub struct Play<S: System> {
 
 /// Plays a script; an error says at which step what was wrong.
 pub fn play<S: System>(system: S, script: &Script) -> Result<Played, String> {
-    let lines = script
-        .streams
-        .iter()
-        .enumerate()
-        .map(|(at, (kind, write, back))| Line::new(at, *kind, *write, *back));
+    let line = |(at, (kind, write, back)): (usize, &(model::Kind, Write, i64))| {
+        Line::new(system.stream(at as Stream), *kind, *write, *back)
+    };
+    let lines: Vec<Line> = script.streams.iter().enumerate().map(line).collect();
     let mut play = Play {
         system,
-        lines: lines.collect(),
+        lines,
         saved: Vec::new(),
+        open: BTreeMap::new(),
         logs: 0,
         fresh: 0,
         played: Played::default(),
@@ -116,14 +124,7 @@ impl<S: System> Play<S> {
             }
             Step::Begin { on, key, slot, prepared } => {
                 let value = self.fresh();
-                let free = self.lines.iter().all(|line| line.source.open.get(slot) != Some(&true));
-                let sql = self.line(*on).begin(*key, *slot, value).filter(|_| free);
-                if let Some(sql) = sql {
-                    for line in &mut self.lines {
-                        line.source.open.insert(*slot, *prepared);
-                    }
-                    self.system.begin(*slot, &sql, *prepared);
-                }
+                self.begin(*on, *key, *slot, *prepared, value);
             }
             Step::End { slot, commit } => self.end(*slot, *commit),
             Step::Run(how) => return self.run(*how),
@@ -157,7 +158,7 @@ impl<S: System> Play<S> {
             }
             Step::Forget { on } => {
                 self.line(*on).settings.entry = Entry::Absent;
-                let stream = name(*on);
+                let stream = self.system.stream(*on);
                 self.system.project().edit(|config| {
                     let state = config["connections"][0].get_mut("state").and_then(Value::as_object_mut);
                     state.map(|state| state.shift_remove(&stream));
@@ -200,12 +201,8 @@ impl<S: System> Play<S> {
             Step::Empty { on, drop } => {
                 let line = self.line(*on);
                 if line.target.table.is_some() {
-                    let stream = name(*on);
                     line.target.table = (!drop).then(Bag::new);
-                    self.system.spoil(&match drop {
-                        true => format!("DROP TABLE {stream}"),
-                        false => format!("DELETE FROM {stream}"),
-                    });
+                    self.system.spoil(*on, *drop);
                 }
             }
         }
@@ -222,11 +219,37 @@ impl<S: System> Play<S> {
         &mut self.lines[usize::from(on)]
     }
 
+    /// A row comes in a transaction, which is begun, or prepared after it.
+    fn begin(&mut self, on: Stream, key: Key, slot: Slot, prepared: bool, value: u32) {
+        let known = self.open.get(&slot).copied();
+        if matches!(known, Some((_, true))) {
+            return;
+        }
+        let Some(sql) = self.line(on).begin(key, slot, value) else { return };
+        self.system.begin(slot, &sql);
+        // To whoever looks, a prepared transaction is another one than it was before.
+        let transaction = match known {
+            Some((transaction, _)) if !prepared => transaction,
+            _ => self.fresh(),
+        };
+        if prepared {
+            self.system.prepare(slot, transaction);
+        }
+        self.open.insert(slot, (transaction, prepared));
+        self.now_open();
+    }
+
     /// Ends a transaction, if it is open.
     fn end(&mut self, slot: Slot, commit: bool) {
-        if self.lines.iter_mut().fold(false, |open, line| line.end(slot, commit) || open) {
-            self.system.end(slot, commit);
-        }
+        let Some((transaction, prepared)) = self.open.remove(&slot) else { return };
+        self.lines.iter_mut().for_each(|line| line.end(slot, commit));
+        self.system.end(slot, prepared.then_some(transaction), commit);
+        self.now_open();
+    }
+
+    fn now_open(&mut self) {
+        let open: BTreeMap<Transaction, bool> = self.open.values().copied().collect();
+        self.lines.iter_mut().for_each(|line| line.source.open.clone_from(&open));
     }
 
     fn back(&self, back: u8) -> usize {
@@ -242,11 +265,14 @@ impl<S: System> Play<S> {
     }
 
     fn edit_state(&self, on: Stream, change: impl FnOnce(&mut Value)) {
-        self.system.project().edit(|config| change(&mut config["connections"][0]["state"][name(on)]));
+        self.system
+            .project()
+            .edit(|config| change(&mut config["connections"][0]["state"][self.system.stream(on)]));
     }
 
     fn instruct(&mut self, on: Stream, word: &str) -> Result<(), String> {
-        let mut command = self.system.project().command(&["state", word, "c", "--stream", &name(on)]);
+        let mut command =
+            self.system.project().command(&["state", word, "c", "--stream", &self.system.stream(on)]);
         Shim { no_sync: true, ..Shim::default() }.before(&mut command, None);
         let finished = Running::start(&mut command).wait();
         if finished.code != 0 {
@@ -271,7 +297,7 @@ impl<S: System> Play<S> {
         self.logs += 1;
         self.played.runs += 1;
         let logs = self.log_folder();
-        let only = how.only.map(name);
+        let only = how.only.map(|on| self.system.stream(on));
         let mut words = vec!["run", "c", "--run-logs-dir", &logs];
         words.extend(only.iter().flat_map(|only| ["--stream", only.as_str()]));
         words.extend(how.full.then_some("--full-refresh"));
@@ -294,7 +320,7 @@ impl<S: System> Play<S> {
         // A first look waits long for open transactions: not here.
         let first = |line: &Line| line.is_first(how.full) && !line.source.open.is_empty();
         while self.lines.iter().any(first) {
-            let slot = self.lines[0].source.open.keys().next().copied();
+            let slot = self.open.keys().next().copied();
             slot.into_iter().for_each(|slot| self.end(slot, true));
         }
         let found = outcomes(self);
@@ -319,7 +345,7 @@ impl<S: System> Play<S> {
         self.rules(expected)?;
         self.system.copy();
         for (at, outcome) in expected.iter().enumerate() {
-            let commit = self.system.commit(&name(at as u8));
+            let commit = self.system.commit(at as Stream);
             let line = &mut self.lines[at];
             if let Some(Outcome::Loads(done)) = outcome {
                 line.target = done.target.clone();
@@ -340,7 +366,7 @@ impl<S: System> Play<S> {
         log.check();
         for (at, outcome) in expected.iter().enumerate() {
             let about = |event: &str| {
-                let found = log.named(event).into_iter().find(|line| line["stream"] == name(at as u8));
+                let found = log.named(event).into_iter().find(|line| line["stream"] == self.lines[at].name);
                 found.cloned().unwrap_or_default()
             };
             let rule = about("state.reconciled")["data"]["rule"].as_str().map(str::to_owned);
@@ -368,7 +394,7 @@ impl<S: System> Play<S> {
     fn compare(&mut self, expected: &[Option<Outcome>], killed: bool) -> Result<(), String> {
         let config = self.system.project().config();
         for (at, line) in self.lines.iter_mut().enumerate() {
-            let found = self.system.table(&line.name).map(|rows| line.versions(&rows));
+            let found = self.system.table(at as Stream).map(|rows| line.versions(&rows));
             let loads = matches!(expected.get(at), Some(Some(Outcome::Loads(_))));
             line.settle(found, killed && loads)
                 .map_err(|what| format!("{what}\nexpected was {}", words(expected)))?;
@@ -405,8 +431,7 @@ impl<S: System> Play<S> {
         let now = self.config()?;
         let merged = now != before;
         for (at, outcome) in expected.iter().enumerate() {
-            let stream = name(at as u8);
-            let commit = self.system.commit(&stream);
+            let commit = self.system.commit(at as Stream);
             let line = &mut self.lines[at];
             let committed = commit != line.commit;
             match outcome {
@@ -468,7 +493,7 @@ impl<S: System> Play<S> {
         }
         self.system.copy();
         for (at, line) in self.lines.iter_mut().enumerate() {
-            line.commit = self.system.commit(&name(at as u8));
+            line.commit = self.system.commit(at as Stream);
         }
         self.compare(if both { &second } else { &first }, false)?;
         self.save();

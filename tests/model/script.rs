@@ -5,10 +5,13 @@ use std::fmt;
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::model::{Key, Kind, Slot, Write};
+use super::model::{Key, Kind, Write};
 
 /// A stream of the script.
 pub type Stream = u8;
+
+/// A place in which a transaction can be open.
+pub type Slot = u8;
 
 /// A script: how the streams begin, and what happens.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

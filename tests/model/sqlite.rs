@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 use serde_json::json;
 
-use super::model::Slot;
+use super::model::Transaction;
 use super::play::System;
+use super::script::{Slot, Stream};
 use crate::fixture::{Project, one_connection};
 
 /// The id of the connection.
@@ -42,9 +43,11 @@ impl System for Sqlite {
         self.source.execute_batch(sql).expect(sql);
     }
 
-    fn begin(&mut self, _: Slot, _: &str, _: bool) {}
+    fn begin(&mut self, _: Slot, _: &str) {}
 
-    fn end(&mut self, _: Slot, _: bool) {}
+    fn prepare(&mut self, _: Slot, _: Transaction) {}
+
+    fn end(&mut self, _: Slot, _: Option<Transaction>, _: bool) {}
 
     fn copy(&mut self) {
         self.target.copy();
@@ -54,16 +57,16 @@ impl System for Sqlite {
         self.target.restore(copy);
     }
 
-    fn table(&mut self, stream: &str) -> Option<Vec<[String; 3]>> {
-        self.target.table(stream)
+    fn table(&mut self, on: Stream) -> Option<Vec<[String; 3]>> {
+        self.target.table(&self.stream(on))
     }
 
-    fn commit(&mut self, stream: &str) -> Option<String> {
-        self.target.commit(stream)
+    fn commit(&mut self, on: Stream) -> Option<String> {
+        self.target.commit(&self.stream(on))
     }
 
-    fn spoil(&mut self, sql: &str) {
-        self.target.spoil(sql);
+    fn spoil(&mut self, on: Stream, drop: bool) {
+        self.target.spoil(&self.stream(on), drop);
     }
 }
 
@@ -119,10 +122,11 @@ impl Files {
         conn.query_row(sql, [ID, stream], |row| row.get(0)).optional().expect(sql)
     }
 
-    /// Writes beside the program.
-    pub fn spoil(&self, sql: &str) {
+    /// Empties a table beside the program, or drops it.
+    pub fn spoil(&self, table: &str, drop: bool) {
+        let sql = if drop { format!("DROP TABLE {table}") } else { format!("DELETE FROM {table}") };
         let conn = Connection::open(self.folder.join("waybill.db")).expect("it opens");
-        conn.execute_batch(&format!("PRAGMA synchronous = OFF; {sql}")).expect(sql);
+        conn.execute_batch(&format!("PRAGMA synchronous = OFF; {sql}")).expect(&sql);
     }
 }
 

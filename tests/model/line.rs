@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 use waybill_protocol::{CursorValue, Logical};
 
-use super::model::{
+use super::rules::{
     self, Bag, CLOCK, Entry, FUTURE, Key, Kind, Outcome, Settings, Source, Target, Version, Write,
 };
 use super::script::{At, Slot};
@@ -83,7 +83,15 @@ impl Line {
 
     /// What a run that begins now must do with it.
     pub fn outcome(&self, full_refresh: bool) -> Outcome {
-        model::run(self.kind, &self.source, &self.settings, &self.target, full_refresh)
+        rules::run(self.kind, &self.source, &self.settings, &self.target, full_refresh)
+    }
+
+    /// What a run has done.
+    pub fn takes(&mut self, outcome: Option<&Outcome>) {
+        if let Some(Outcome::Loads(done)) = outcome {
+            self.target = done.target.clone();
+            self.settings.entry = done.entry;
+        }
     }
 
     /// Whether such a run knows no end of an earlier one.

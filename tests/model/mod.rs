@@ -6,9 +6,11 @@
 //! kept in `scripts/`: everything there is played every time.
 
 mod line;
-mod model;
+mod person;
 mod play;
 mod postgres;
+mod rules;
+mod runs;
 mod script;
 mod sqlite;
 
@@ -33,6 +35,7 @@ fn asked(name: &str) -> Option<u64> {
 }
 
 /// Plays scripts on two threads, and says how many.
+#[allow(clippy::print_stdout, reason = "how much was proven is part of the proof")]
 fn prove<S: System>(what: &str, default: u32, draw: Draw, system: impl Fn(&Script) -> S + Sync) {
     let sequences = asked("WAYBILL_MODEL_SEQUENCES").map_or(default, |n| u32::try_from(n).expect("fewer"));
     let now = || {
@@ -71,8 +74,13 @@ fn search<S: System>(
     total: &Mutex<(u64, Played)>,
     system: &impl Fn(&Script) -> S,
 ) -> Option<String> {
-    let config =
-        Config { cases: sequences, max_shrink_iters: 600, failure_persistence: None, ..Config::default() };
+    let config = Config {
+        cases: sequences,
+        max_shrink_iters: 600,
+        max_shrink_time: 60_000,
+        failure_persistence: None,
+        ..Config::default()
+    };
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     bytes[8..12].copy_from_slice(&thread.to_le_bytes());

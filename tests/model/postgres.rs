@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
 
-use super::model::Transaction;
 use super::play::System;
+use super::rules::Transaction;
 use super::script::{Script, Slot, Step, Stream};
 use super::sqlite::{Files, ID};
 use crate::fixture::{Database, Project, postgres};

@@ -5,7 +5,7 @@ use std::fmt;
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::model::{Key, Kind, Write};
+use super::rules::{Key, Kind, Write};
 
 /// A stream of the script.
 pub type Stream = u8;
@@ -63,6 +63,8 @@ pub enum Step {
     Kill { how: How, nth: u16, torn: bool },
     /// Two runs at once.
     Twice(How),
+    /// Two runs at once, from two folders.
+    Clones(How),
     /// A person edits the cursor in config.json.
     Edit { on: Stream, at: At },
     /// A person takes the stream's state out of config.json.
@@ -102,7 +104,7 @@ pub struct Draw {
 pub fn scripts(draw: Draw) -> impl Strategy<Value = Script> {
     let write = prop_oneof![4 => Just(Write::Append), 3 => Just(Write::Merge), 1 => Just(Write::Overwrite)];
     let lookback = prop_oneof![3 => Just(0i64), 1 => 1i64..4];
-    let kind = (!draw.transactions).then_some(any::<bool>().boxed()).unwrap_or(Just(false).boxed());
+    let kind = if draw.transactions { Just(false).boxed() } else { any::<bool>().boxed() };
     let stream = (kind.prop_map(|time| Kind { time }), write, lookback);
     (prop::collection::vec(stream, 2), prop::collection::vec(step(draw), 4..=draw.steps))
         .prop_map(|(streams, steps)| Script { streams, steps })
@@ -139,6 +141,7 @@ fn step(draw: Draw) -> BoxedStrategy<Step> {
         16 => how().prop_map(Step::Run),
         16 => kill.prop_map(|(how, nth, torn)| Step::Kill { how, nth, torn }),
         2 => how().prop_map(Step::Twice),
+        2 => how().prop_map(Step::Clones),
         4 => (on(), edit_at()).prop_map(|(on, at)| Step::Edit { on, at }),
         2 => on().prop_map(|on| Step::Forget { on }),
         1 => (on(), edit_at()).prop_map(|(on, at)| Step::Set { on, at }),
@@ -187,6 +190,7 @@ impl fmt::Display for Step {
                 write!(f, "run{how}, killed at call {nth}{}", if *torn { ", torn" } else { "" })
             }
             Step::Twice(how) => write!(f, "run{how}, twice at once"),
+            Step::Clones(how) => write!(f, "run{how}, from two folders at once"),
             Step::Edit { on, at } => write!(f, "stream {on}: the cursor in config.json is edited to {at}"),
             Step::Forget { on } => write!(f, "stream {on}: its state is taken out of config.json"),
             Step::Set { on, at } => write!(f, "stream {on}: config.json says set, {at}"),

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 use serde_json::json;
 
-use super::model::Transaction;
 use super::play::System;
+use super::rules::Transaction;
 use super::script::{Slot, Stream};
 use crate::fixture::{Project, one_connection};
 

@@ -96,65 +96,85 @@ pub struct Draw {
     pub transactions: bool,
     /// The highest call at which a run is killed.
     pub calls: u16,
-    /// The longest script.
-    pub steps: usize,
+    /// The most bouts of a script.
+    pub bouts: usize,
 }
 
-/// Any script.
+/// Any script: a few bouts, in each of which the source changes, perhaps somebody does something, and
+/// the program runs.
 pub fn scripts(draw: Draw) -> impl Strategy<Value = Script> {
     let write = prop_oneof![4 => Just(Write::Append), 3 => Just(Write::Merge), 1 => Just(Write::Overwrite)];
     let lookback = prop_oneof![3 => Just(0i64), 1 => 1i64..4];
     let kind = if draw.transactions { Just(false).boxed() } else { any::<bool>().boxed() };
     let stream = (kind.prop_map(|time| Kind { time }), write, lookback);
-    (prop::collection::vec(stream, 2), prop::collection::vec(step(draw), 4..=draw.steps))
-        .prop_map(|(streams, steps)| Script { streams, steps })
+    let some = |step: BoxedStrategy<Step>, least, most| prop::collection::vec(step, least..=most);
+    let writes = prop_oneof![1 => some(at_the_source(draw), 0, 0), 8 => some(at_the_source(draw), 1, 3)];
+    let deeds = prop_oneof![5 => some(by_a_person(), 0, 0), 4 => some(by_a_person(), 1, 1), 1 => some(by_a_person(), 2, 2)];
+    let bout = (writes, deeds, some(of_the_program(draw), 1, 1));
+    (prop::collection::vec(stream, 2), prop::collection::vec(bout, 2..=draw.bouts)).prop_map(
+        |(streams, bouts)| {
+            let steps = bouts.into_iter().flat_map(|(writes, deeds, runs)| [writes, deeds, runs].concat());
+            Script { streams, steps: steps.collect() }
+        },
+    )
 }
 
-fn step(draw: Draw) -> BoxedStrategy<Step> {
-    let on = || 0..2u8;
-    let at = || {
-        prop_oneof![
-            6 => Just(At::Next),
-            3 => Just(At::Tie),
-            2 => (1..5u8).prop_map(At::Below),
-            1 => Just(At::Future),
-        ]
-    };
-    let honest = || prop_oneof![3 => Just(At::Next), 1 => Just(At::Tie)];
-    let put_at = if draw.transactions { honest().boxed() } else { at().boxed() };
-    let edit_at = || prop_oneof![3 => (1..5u8).prop_map(At::Below), 1 => Just(At::Tie), 1 => Just(At::Next)];
-    let how = || {
-        let only = prop_oneof![4 => Just(None), 1 => on().prop_map(Some)];
-        (only, prop::bool::weighted(0.12)).prop_map(|(only, full)| How { only, full })
-    };
-    let write = || prop_oneof![Just(Write::Append), Just(Write::Merge), Just(Write::Overwrite)];
-    let kill = (how(), 1..=draw.calls, any::<bool>());
+fn on() -> std::ops::Range<Stream> {
+    0..2
+}
+
+fn at_the_source(draw: Draw) -> BoxedStrategy<Step> {
+    let at = prop_oneof![
+        6 => Just(At::Next),
+        3 => Just(At::Tie),
+        2 => (1..5u8).prop_map(At::Below),
+        1 => Just(At::Future),
+    ];
+    let usual = prop_oneof![
+        8 => (on(), 0..6u8, at).prop_map(|(on, key, at)| Step::Put { on, key, at }),
+        1 => (on(), 0..4u8).prop_map(|(on, nth)| Step::Change { on, nth }),
+        1 => (on(), 0..4u8).prop_map(|(on, nth)| Step::Delete { on, nth }),
+    ];
     let begin = (on(), 0..6u8, 0..3u8, prop::bool::weighted(0.3));
     let late = prop_oneof![
         begin.prop_map(|(on, key, slot, prepared)| Step::Begin { on, key, slot, prepared }),
         (0..3u8, any::<bool>()).prop_map(|(slot, commit)| Step::End { slot, commit }),
     ];
-    let any = prop_oneof![
-        24 => (on(), 0..6u8, put_at).prop_map(|(on, key, at)| Step::Put { on, key, at }),
-        3 => (on(), 0..4u8).prop_map(|(on, nth)| Step::Change { on, nth }),
-        3 => (on(), 0..4u8).prop_map(|(on, nth)| Step::Delete { on, nth }),
-        16 => how().prop_map(Step::Run),
-        16 => kill.prop_map(|(how, nth, torn)| Step::Kill { how, nth, torn }),
-        2 => how().prop_map(Step::Twice),
-        2 => how().prop_map(Step::Clones),
-        4 => (on(), edit_at()).prop_map(|(on, at)| Step::Edit { on, at }),
+    if draw.transactions { prop_oneof![usual, late].boxed() } else { usual.boxed() }
+}
+
+fn by_a_person() -> BoxedStrategy<Step> {
+    let at = || prop_oneof![3 => (1..5u8).prop_map(At::Below), 1 => Just(At::Tie), 1 => Just(At::Next)];
+    let write = prop_oneof![Just(Write::Append), Just(Write::Merge), Just(Write::Overwrite)];
+    prop_oneof![
+        5 => (on(), at()).prop_map(|(on, at)| Step::Edit { on, at }),
         2 => on().prop_map(|on| Step::Forget { on }),
-        1 => (on(), edit_at()).prop_map(|(on, at)| Step::Set { on, at }),
+        1 => (on(), at()).prop_map(|(on, at)| Step::Set { on, at }),
         3 => on().prop_map(|on| Step::Reset { on }),
         4 => on().prop_map(|on| Step::Accept { on }),
-        2 => (on(), write()).prop_map(|(on, write)| Step::Mode { on, write }),
+        2 => (on(), write).prop_map(|(on, write)| Step::Mode { on, write }),
         1 => (on(), 0..4u8).prop_map(|(on, by)| Step::Lookback { on, by }),
         1 => Just(Step::Other),
-        4 => (0..4u8).prop_map(|back| Step::Checkout { back }),
-        5 => (0..4u8).prop_map(|back| Step::Restore { back }),
-        1 => (on(), any::<bool>()).prop_map(|(on, drop)| Step::Empty { on, drop }),
-    ];
-    if draw.transactions { prop_oneof![5 => any, 1 => late].boxed() } else { any.boxed() }
+        5 => (0..5u8).prop_map(|back| Step::Checkout { back }),
+        6 => (0..5u8).prop_map(|back| Step::Restore { back }),
+        2 => (on(), any::<bool>()).prop_map(|(on, drop)| Step::Empty { on, drop }),
+    ]
+    .boxed()
+}
+
+fn of_the_program(draw: Draw) -> BoxedStrategy<Step> {
+    let how = || {
+        let only = prop_oneof![4 => Just(None), 1 => on().prop_map(Some)];
+        (only, prop::bool::weighted(0.12)).prop_map(|(only, full)| How { only, full })
+    };
+    let kill = (how(), 1..=draw.calls, any::<bool>());
+    prop_oneof![
+        5 => how().prop_map(Step::Run),
+        4 => kill.prop_map(|(how, nth, torn)| Step::Kill { how, nth, torn }),
+        1 => how().prop_map(Step::Twice),
+        1 => how().prop_map(Step::Clones),
+    ]
+    .boxed()
 }
 
 impl fmt::Display for Script {

@@ -120,7 +120,7 @@ fn replay<S: System>(folder: &str, system: impl Fn(&Script) -> S) {
 
 #[test]
 fn from_sqlite_into_sqlite_the_destination_is_what_the_model_says() {
-    let draw = Draw { transactions: false, calls: 150, bouts: 4 };
+    let draw = Draw { transactions: false, calls: 185, bouts: 4 };
     prove("SQLite → SQLite", 2_000, draw, |_| Sqlite::new());
 }
 
@@ -131,14 +131,14 @@ fn what_failed_once_from_sqlite_into_sqlite_holds_now() {
 
 #[test]
 fn from_postgres_into_postgres_the_destination_is_what_the_model_says() {
-    let draw = Draw { transactions: true, calls: 200, bouts: 4 };
-    prove("PostgreSQL → PostgreSQL", 150, draw, Postgres::into_postgres);
+    let draw = Draw { transactions: true, calls: 360, bouts: 4 };
+    prove("PostgreSQL → PostgreSQL", 100, draw, Postgres::into_postgres);
 }
 
 #[test]
 fn from_postgres_into_sqlite_the_destination_is_what_the_model_says() {
-    let draw = Draw { transactions: true, calls: 200, bouts: 4 };
-    prove("PostgreSQL → SQLite", 150, draw, Postgres::into_sqlite);
+    let draw = Draw { transactions: true, calls: 245, bouts: 4 };
+    prove("PostgreSQL → SQLite", 120, draw, Postgres::into_sqlite);
 }
 
 #[test]

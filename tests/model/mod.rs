@@ -42,7 +42,7 @@ fn prove<S: System>(what: &str, default: u32, draw: Draw, system: impl Fn(&Scrip
         u64::from(std::process::id()) ^ std::time::UNIX_EPOCH.elapsed().expect("a clock").as_micros() as u64
     };
     // Who asks for many wants long ones, too.
-    let draw = if sequences == default { draw } else { Draw { bouts: 6, ..draw } };
+    let draw = if sequences == default { draw } else { Draw { long: 6, ..draw } };
     let seed = asked("WAYBILL_MODEL_SEED").unwrap_or_else(|| if sequences == default { SEED } else { now() });
     let started = Instant::now();
     let total = Mutex::new((0u64, Played::default()));
@@ -120,7 +120,7 @@ fn replay<S: System>(folder: &str, system: impl Fn(&Script) -> S) {
 
 #[test]
 fn from_sqlite_into_sqlite_the_destination_is_what_the_model_says() {
-    let draw = Draw { transactions: false, calls: 185, bouts: 4 };
+    let draw = Draw { transactions: false, calls: 185, long: 1 };
     prove("SQLite → SQLite", 2_000, draw, |_| Sqlite::new());
 }
 
@@ -131,13 +131,13 @@ fn what_failed_once_from_sqlite_into_sqlite_holds_now() {
 
 #[test]
 fn from_postgres_into_postgres_the_destination_is_what_the_model_says() {
-    let draw = Draw { transactions: true, calls: 360, bouts: 4 };
+    let draw = Draw { transactions: true, calls: 360, long: 1 };
     prove("PostgreSQL → PostgreSQL", 100, draw, Postgres::into_postgres);
 }
 
 #[test]
 fn from_postgres_into_sqlite_the_destination_is_what_the_model_says() {
-    let draw = Draw { transactions: true, calls: 245, bouts: 4 };
+    let draw = Draw { transactions: true, calls: 245, long: 1 };
     prove("PostgreSQL → SQLite", 120, draw, Postgres::into_sqlite);
 }
 

@@ -96,8 +96,8 @@ pub struct Draw {
     pub transactions: bool,
     /// The highest call at which a run is killed.
     pub calls: u16,
-    /// The most bouts of a script.
-    pub bouts: usize,
+    /// How many of eight scripts are long.
+    pub long: u32,
 }
 
 /// Any script: a few bouts, in each of which the source changes, perhaps somebody does something, and
@@ -111,12 +111,15 @@ pub fn scripts(draw: Draw) -> impl Strategy<Value = Script> {
     let writes = prop_oneof![1 => some(at_the_source(draw), 0, 0), 8 => some(at_the_source(draw), 1, 3)];
     let deeds = prop_oneof![5 => some(by_a_person(), 0, 0), 4 => some(by_a_person(), 1, 1), 1 => some(by_a_person(), 2, 2)];
     let bout = (writes, deeds, some(of_the_program(draw), 1, 1));
-    (prop::collection::vec(stream, 2), prop::collection::vec(bout, 2..=draw.bouts)).prop_map(
-        |(streams, bouts)| {
-            let steps = bouts.into_iter().flat_map(|(writes, deeds, runs)| [writes, deeds, runs].concat());
-            Script { streams, steps: steps.collect() }
-        },
-    )
+    let bout = bout.boxed();
+    let bouts = prop_oneof![
+        8 - draw.long => prop::collection::vec(bout.clone(), 2..=3),
+        draw.long => prop::collection::vec(bout, 4..=6),
+    ];
+    (prop::collection::vec(stream, 2), bouts).prop_map(|(streams, bouts)| {
+        let steps = bouts.into_iter().flat_map(|(writes, deeds, runs)| [writes, deeds, runs].concat());
+        Script { streams, steps: steps.collect() }
+    })
 }
 
 fn on() -> std::ops::Range<Stream> {

@@ -15,6 +15,7 @@ mod headless;
 mod kill_anywhere;
 mod killed;
 mod late_commits;
+mod model;
 mod overwrite;
 mod postgres;
 mod record;

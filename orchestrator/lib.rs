@@ -1,6 +1,6 @@
 //! Waybill: an extract-load orchestrator whose every run leaves a complete record of itself.
 //!
-//! Faces (`cli`) → `run` → `events`, `summary`, `history`, `store`, `secrets` → the protocol.
+//! Faces (`cli`) → `run`, `verify` → `events`, `summary`, `history`, `store`, `secrets` → the protocol.
 //! ARCHITECTURE.md walks through the house.
 
 pub mod cli;
@@ -11,3 +11,4 @@ pub mod run;
 pub mod secrets;
 pub mod store;
 pub mod summary;
+pub mod verify;

@@ -248,9 +248,14 @@ impl Error {
         self.0.retryable.unwrap_or_else(|| self.0.kind.retryable())
     }
 
-    /// The exit code of a run that ends with this.
+    /// The exit code of a run that ends with this. A cancelled one that names its signal as its code
+    /// exits by it.
     pub fn exit_code(&self) -> u8 {
-        self.0.kind.exit_code(self.retryable())
+        match (self.0.kind, self.0.code.as_deref()) {
+            (Kind::Cancelled, Some("SIGHUP")) => 129,
+            (Kind::Cancelled, Some("SIGTERM")) => 143,
+            _ => self.0.kind.exit_code(self.retryable()),
+        }
     }
 
     /// The messages of the causes, outermost first.

@@ -1,7 +1,7 @@
 //! Where a source sends what it reads: bounded in bytes, cancellable, in order.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
@@ -17,6 +17,19 @@ use crate::state::Patch;
 pub const BATCH_BYTES: usize = 8 << 20;
 /// The rows at which a batch should be sent even when they are few bytes.
 pub const BATCH_ROWS: usize = 65_536;
+
+static MOST_ROWS: AtomicUsize = AtomicUsize::new(BATCH_ROWS);
+
+/// The number of rows at which a batch should be sent: [`BATCH_ROWS`], unless it was lowered.
+pub fn batch_rows() -> usize {
+    MOST_ROWS.load(Ordering::Relaxed)
+}
+
+/// Lowers [`batch_rows`] in this process: for tests of what happens at the borders of batches. An
+/// ordered read then sends a checkpoint after each.
+pub fn limit_batch_rows(rows: usize) {
+    MOST_ROWS.store(rows.clamp(1, BATCH_ROWS), Ordering::Relaxed);
+}
 /// The bytes of batches that may be between all sources and destinations of a run.
 pub const RUN_BUDGET_BYTES: usize = 32 << 20;
 

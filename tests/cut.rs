@@ -179,16 +179,17 @@ fn a_silent_server_is_given_up() {
 fn a_server_that_is_killed_keeps_what_it_acknowledged() {
     // A killed process loses nothing that it gave to the system: without fsync it is as exact.
     let server: &'static PgServer = Box::leak(Box::new(PgServer::start(&[])));
-    for (name, side, from, to) in [
-        ("cut_crash_destination", "destinations", From::Sqlite, To::Postgres),
-        ("cut_crash_source", "connections", From::Postgres, To::Sqlite),
-    ] {
+    let through = |name, side, from, to| {
         let route = Route::on(server, name, from, to, true);
-        let cut = Cut { name, route, side, server, patience: None, backoff: Some(300) };
-        let crash = |signal: &'static str| Arc::new(move || server.crash(signal));
-        cut.sweep("killed before", Way::Out, 60, 41, &Fault::Before(crash("KILL")));
-        cut.sweep("stopped before", Way::Commit, 3, 1, &Fault::Before(crash("QUIT")));
-        cut.sweep("killed after", Way::Commit, 3, 2, &Fault::After(crash("KILL")));
-    }
+        Cut { name, route, side, server, patience: None, backoff: Some(300) }
+    };
+    let crash = |signal: &'static str| Arc::new(move || server.crash(signal));
+    let cut = through("cut_crash_destination", "destinations", From::Sqlite, To::Postgres);
+    cut.sweep("killed before", Way::Out, 60, 41, &Fault::Before(crash("KILL")));
+    cut.sweep("stopped before", Way::Commit, 3, 1, &Fault::Before(crash("QUIT")));
+    cut.sweep("killed after", Way::Commit, 3, 2, &Fault::After(crash("KILL")));
+    let cut = through("cut_crash_source", "connections", From::Postgres, To::Sqlite);
+    cut.sweep("killed before", Way::Out, 9, 4, &Fault::Before(crash("KILL")));
+    cut.sweep("stopped before", Way::In, 130, 70, &Fault::Before(crash("QUIT")));
     server.stop();
 }

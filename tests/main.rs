@@ -7,17 +7,26 @@
 mod bad_input;
 mod conformance;
 mod cut;
+mod disk;
 mod faces;
 mod files_to_sqlite;
 mod fixture;
 mod headless;
 mod kill_anywhere;
 mod killed;
+mod late_commits;
+mod model;
+mod overwrite;
 mod postgres;
 mod record;
 mod retries;
+mod run_ids;
+mod schema_change;
 mod secrets;
+mod state_rules;
+mod state_tools;
 mod stopping;
+mod together;
 
 #[path = "../connectors/postgres/server.rs"]
 mod server;

@@ -216,24 +216,27 @@ impl Server {
     }
 
     /// Ends when a peer that works on a statement of ours has gone silent: each time the stall limit
-    /// has passed, another connection asks whether it still does. Work that takes long is none of
-    /// its business; behind a pooler nothing can be asked, and it never ends.
+    /// has passed, another connection asks whether it still does. Work may take as long as it takes;
+    /// behind a pooler the process is not known, and it is enough that the server can be asked.
     pub(super) async fn gone_silent(self: Arc<Server>, pid: i32, since: String) -> Error {
-        let stall = self.ctx.deadlines.stall;
-        if self.pooler || pid == 0 || since.is_empty() {
-            return std::future::pending().await;
-        }
+        let (stall, started) = (self.ctx.deadlines.stall, Instant::now());
         let mut missed = 0;
         loop {
             tokio::time::sleep(stall).await;
+            let seconds = started.elapsed().as_secs();
             match tokio::time::timeout(self.connect_timeout, self.works(pid, &since)).await {
-                Ok(Ok(true)) => missed = 0,
+                Ok(Ok(true)) => {
+                    missed = 0;
+                    let message =
+                        format!("a statement has been at work at {} for {seconds} s", self.host_port);
+                    let detail = serde_json::json!({"seconds": seconds});
+                    self.ctx.events.info(Body::Runtime { detail }, message);
+                }
                 // Its answer may just be on its way.
                 _ => missed += 1,
             }
             if missed > 1 {
-                let seconds = stall.as_secs_f64();
-                let message = format!("{} sent no answer for {seconds}s", self.host_port);
+                let message = format!("no answer from {} for {seconds} s", self.host_port);
                 return Error::new(Kind::Timeout, message).origin(self.origin()).hint(
                     "look whether the server and the way to it are well, or raise stall_timeout_ms of the connection",
                 );
@@ -242,11 +245,16 @@ impl Server {
     }
 
     async fn works(&self, pid: i32, since: &str) -> std::result::Result<bool, sqlx::Error> {
-        let mut conn = self.options.connect().await?;
+        let process = match self.pooler || pid == 0 || since.is_empty() {
+            true => "pid = pg_backend_pid()".to_owned(),
+            false => format!("pid = {pid} AND backend_start = {}", sql::literal(since)),
+        };
+        // A statement that waits for its client, to hear the rest of it or to be heard, is not at work.
         let sql = format!(
-            "SELECT 1 FROM pg_stat_activity WHERE pid = {pid} AND backend_start = {} AND state = 'active'",
-            sql::literal(since)
+            "SELECT 1 FROM pg_stat_activity WHERE {process} AND coalesce(state, 'active') = 'active' \
+             AND wait_event_type IS DISTINCT FROM 'Client'"
         );
+        let mut conn = self.options.connect().await?;
         let found = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_optional(&mut conn).await?;
         let _ = conn.close().await;
         Ok(found.is_some())

@@ -28,6 +28,14 @@ pub struct PgServer {
     /// Folder of the Unix socket.
     pub socket: PathBuf,
     bin: PathBuf,
+    guarded: Guarded,
+}
+
+/// A server process in a folder of its own. Dropped, or when this process ends, it is stopped and
+/// its folder removed.
+pub struct Guarded {
+    /// The folder; what it writes is in `log`.
+    pub dir: PathBuf,
     watcher: Child,
     lifeline: Option<ChildStdin>,
 }
@@ -48,6 +56,7 @@ while read -r word; do
     esac
 done 2>/dev/null
 kill -QUIT $server 2>/dev/null
+kill -TERM $server 2>/dev/null
 wait $server 2>/dev/null
 rm -rf "$dir"
 "#;
@@ -84,8 +93,7 @@ impl PgServer {
     }
 
     fn launch(dir: PathBuf, settings: &[&str]) -> PgServer {
-        let bin = binaries();
-        let user = ordinary_user();
+        let (bin, user) = (binaries(), ordinary_user());
         let data = dir.join("data");
         let password = dir.join("pwfile");
         fs::write(&password, PASSWORD).expect("the password file is written");
@@ -95,25 +103,52 @@ impl PgServer {
             .arg(&password)
             .arg("--pgdata")
             .arg(&data));
-        let port = free_port();
-        let server = as_user(user.as_ref(), &bin.join("postgres"));
-        let mut command = Command::new("sh");
-        command.args(["-c", WATCHER, "waybill-test-postgres"]).arg(&dir);
-        command.arg(server.get_program()).args(server.get_args());
-        command.arg("-D").arg(&data).args(["-p", &port.to_string(), "-k"]).arg(&dir);
+        PgServer::serve(dir, settings)
+    }
+
+    /// A hot standby of this server, which has to be one of its own.
+    pub fn standby(&self) -> PgServer {
+        let user = ordinary_user();
+        let dir = new_folder(user.as_ref());
+        run(as_user(user.as_ref(), &self.bin.join("pg_basebackup"))
+            .args(["--no-sync", "--checkpoint=fast", "--write-recovery-conf", "--username", USER, "--host"])
+            .arg(&self.guarded.dir)
+            .args(["--port", &self.port.to_string(), "--pgdata"])
+            .arg(dir.join("data")));
+        PgServer::serve(dir, &["hot_standby=on"])
+    }
+
+    /// Waits until a standby shows what this server has committed.
+    pub fn caught_up(&self, standby: &PgServer) {
+        let end = self.psql("postgres", "SELECT pg_current_wal_lsn()");
+        let shown = format!("SELECT pg_last_wal_replay_lsn() >= '{end}'");
+        let until = Instant::now() + Duration::from_secs(60);
+        while standby.psql("postgres", &shown) != "t" {
+            assert!(Instant::now() < until, "the standby does not catch up");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Serves the data of a folder.
+    fn serve(dir: PathBuf, settings: &[&str]) -> PgServer {
+        let (bin, port) = (binaries(), free_port());
+        let mut command = Command::new(bin.join("postgres"));
+        command.arg("-D").arg(dir.join("data")).args(["-p", &port.to_string(), "-k"]).arg(&dir);
         let fixed =
             ["listen_addresses=127.0.0.1", "fsync=off", "full_page_writes=off", "shared_buffers=32MB"];
         let more = ["max_connections=200", "max_prepared_transactions=20", "log_min_messages=warning"];
         for setting in fixed.iter().chain(&more).chain(settings) {
             command.args(["-c", setting]);
         }
-        std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut watcher = command.spawn().expect("sh starts");
-        let lifeline = watcher.stdin.take();
-        let server = PgServer { port, socket: dir.clone(), bin, watcher, lifeline };
-        server.wait_until_ready(&dir.join("log"));
+        let guarded = Guarded::start(dir.clone(), &command);
+        let server = PgServer { port, socket: dir, bin, guarded };
+        server.wait_until_ready();
         server
+    }
+
+    /// What the server has written into its log.
+    pub fn log(&self) -> String {
+        self.guarded.log()
     }
 
     /// Runs SQL as the superuser with psql and returns the rows, fields separated by `|`.
@@ -158,7 +193,7 @@ impl PgServer {
         let before = since();
         self.tell(signal);
         loop {
-            self.wait_until_ready(&self.socket.join("log"));
+            self.wait_until_ready();
             let now = since();
             if !now.is_empty() && now != before {
                 return;
@@ -172,11 +207,10 @@ impl PgServer {
     }
 
     fn tell(&self, word: &str) {
-        let mut lifeline = self.lifeline.as_ref().expect("the server is running");
-        writeln!(lifeline, "{word}").expect("the watcher reads");
+        self.guarded.tell(word);
     }
 
-    fn wait_until_ready(&self, log: &Path) {
+    fn wait_until_ready(&self) {
         let until = Instant::now() + Duration::from_secs(60);
         while Instant::now() < until {
             self.tell("start");
@@ -185,11 +219,42 @@ impl PgServer {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        panic!("PostgreSQL did not start:\n{}", fs::read_to_string(log).unwrap_or_default());
+        panic!("PostgreSQL did not start:\n{}", self.log());
     }
 }
 
-impl Drop for PgServer {
+impl Guarded {
+    /// A folder for a server, which whoever it runs as may write.
+    pub fn folder() -> PathBuf {
+        new_folder(ordinary_user().as_ref())
+    }
+
+    /// Starts a server, as an ordinary user where the tests run as root.
+    pub fn start(dir: PathBuf, server: &Command) -> Guarded {
+        let user = ordinary_user();
+        let as_whom = as_user(user.as_ref(), Path::new(server.get_program()));
+        let mut command = Command::new("sh");
+        command.args(["-c", WATCHER, "waybill-test-server"]).arg(&dir);
+        command.arg(as_whom.get_program()).args(as_whom.get_args()).args(server.get_args());
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut watcher = command.spawn().expect("sh starts");
+        let lifeline = watcher.stdin.take();
+        Guarded { dir, watcher, lifeline }
+    }
+
+    fn tell(&self, word: &str) {
+        let mut lifeline = self.lifeline.as_ref().expect("the server is running");
+        writeln!(lifeline, "{word}").expect("the watcher reads");
+    }
+
+    /// What it has written.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.dir.join("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Guarded {
     fn drop(&mut self) {
         drop(self.lifeline.take());
         let _ = self.watcher.wait();
@@ -280,7 +345,8 @@ fn new_folder(user: Option<&Account>) -> PathBuf {
     dir
 }
 
-fn free_port() -> u16 {
+/// A port that nobody listens at.
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("an address").port()
 }

@@ -127,8 +127,16 @@ impl Session {
     /// Begins a transaction for bulk work: the server bounds neither its statements nor its pauses.
     pub(super) async fn begin_bulk(&mut self, characteristics: &str, then: &str) -> Result<Vec<PgRow>> {
         self.in_transaction = true;
+        // Behind a pooler nobody can cancel the query of a run that is gone: the server looks itself
+        // whether the pooler has hung up. Not every server can.
+        let watch = match self.server.pooler && self.server.facts().version >= 140_000 {
+            true => {
+                "SELECT set_config('client_connection_check_interval', '500', true) WHERE version() LIKE '%linux%'; "
+            }
+            false => "",
+        };
         let sql = format!(
-            "BEGIN {characteristics}; SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; {then}"
+            "BEGIN {characteristics}; SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; {watch}{then}"
         );
         self.query("begin a transaction", &sql).await
     }

@@ -35,6 +35,10 @@ pub(crate) fn fault(origin: Origin, doing: &str, error: rusqlite::Error) -> Erro
             false,
             "the file is damaged: restore it from a copy, or save what is readable with `sqlite3 FILE .recover`",
         ),
+        // The file beside the database that its readers share could not grow.
+        Some(ErrorCode::SystemIoFailure) if extended == rusqlite::ffi::SQLITE_IOERR_SHMSIZE => {
+            (broken, false, "the disk seems to be full: free some space on the disk, then run again")
+        }
         Some(ErrorCode::SystemIoFailure) => (broken, true, "look at the disk and the system's log"),
         Some(ErrorCode::OutOfMemory) => (broken, true, "free some memory, then run again"),
         Some(ErrorCode::TooBig) => (Kind::Data, false, "SQLite holds values and rows of up to 1 GB"),

@@ -25,6 +25,7 @@ mod publish;
 mod read;
 mod reader;
 mod rebuild;
+mod refill;
 mod sample;
 mod session;
 mod source;

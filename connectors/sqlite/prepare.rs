@@ -86,7 +86,7 @@ pub(crate) fn fit(conn: &Connection, session: &Session, load: &StreamLoad) -> Re
 }
 
 /// Adds missing columns and rebuilds the table where a type has to become wider.
-fn widen(conn: &Connection, load: &StreamLoad, table: &str) -> Result<()> {
+pub(crate) fn widen(conn: &Connection, load: &StreamLoad, table: &str) -> Result<()> {
     let doing = format!("change table {table}");
     let recorded = recorded_types(conn, table)?;
     let now = columns(conn, "main", table).loading(&doing)?;

@@ -9,6 +9,7 @@ use super::identifier::{key_index, quote, quote_all, same, stage};
 use super::load::staging_table;
 use super::prepare::{check_owner, duplicate};
 use super::rebuild::{belongings, carry_over};
+use super::refill::{keep_columns, refill, ties};
 use super::session::Session;
 use super::table::{find, rowid_of};
 use super::{affinity, ledger};
@@ -51,7 +52,7 @@ pub(crate) fn publish(
         .origin(Origin::Destination)
         .hint("the table is as it was; run again, and leave tables that begin with _waybill_stage_ alone"));
     }
-    rows -= swap(&turn, load, &staging)?;
+    rows -= put(&turn, session, load, &staging)?;
     ledger::record(&turn, &load.record, &load.key, true)?;
     let rows = u64::try_from(rows).unwrap_or(0);
     ledger::write(&turn, &session.ctx.connection_id, &commit.with_rows(&load.stream, rows))?;
@@ -79,28 +80,45 @@ fn staged_rows(session: &Session, load: &StreamLoad) -> Option<i64> {
     Some(stage.ranges.iter().filter(|r| r.committed).map(|r| r.rowids.1 - r.rowids.0 + 1).sum())
 }
 
-/// Puts the staging table in place; how many rows gave way to another of the same key.
-fn swap(conn: &Connection, load: &StreamLoad, staging: &str) -> Result<i64> {
+/// Puts the new rows in place; how many gave way to another of the same key.
+fn put(conn: &Connection, session: &Session, load: &StreamLoad, staging: &str) -> Result<i64> {
+    let Some((_, old)) = find(conn, &load.table.name)? else {
+        return swap(conn, load, staging, None);
+    };
+    let ties = ties(conn, &old)?;
+    let name = stage(&session.ctx.connection_id, &load.stream);
+    if ties.is_empty() {
+        keep_columns(conn, staging, &name, &old)?;
+        return swap(conn, load, staging, Some(&old));
+    }
+    let index = key_index(&name);
+    let gone = if load.key.is_empty() { 0 } else { build_key(conn, load, &name, &index)? };
+    refill(conn, session, load, staging, &old, &ties)?;
+    Ok(gone)
+}
+
+/// The staging table becomes the table.
+fn swap(conn: &Connection, load: &StreamLoad, staging: &str, old: Option<&str>) -> Result<i64> {
     let table = &load.table.name;
     let doing = format!("stream {}: put the new table {table} in place", load.stream);
     let mut kept = Vec::new();
-    if let Some((_, old)) = find(conn, table)? {
-        kept = belongings(conn, &old)?;
+    if let Some(old) = old {
+        kept = belongings(conn, old)?;
         kept.retain(|(name, _)| !same(name, &key_index(table)));
-        conn.execute_batch(&format!("DROP TABLE main.{}", quote(&old))).loading(&doing)?;
+        conn.execute_batch(&format!("DROP TABLE main.{}", quote(old))).loading(&doing)?;
     }
     // An index of that name may be left behind on a table that was renamed by hand.
     let index = key_index(table);
     let sql =
         format!("DROP INDEX IF EXISTS {}; ALTER TABLE {staging} RENAME TO {}", quote(&index), quote(table));
     conn.execute_batch(&sql).loading(&doing)?;
-    let gone = if load.key.is_empty() { 0 } else { build_key(conn, load, &index)? };
+    let gone = if load.key.is_empty() { 0 } else { build_key(conn, load, table, &index)? };
     carry_over(conn, &load.stream, table, &kept)?;
     Ok(gone)
 }
 
-fn build_key(conn: &Connection, load: &StreamLoad, index: &str) -> Result<i64> {
-    let table = quote(&load.table.name);
+fn build_key(conn: &Connection, load: &StreamLoad, table: &str, index: &str) -> Result<i64> {
+    let table = quote(table);
     let doing = format!("stream {}: build the primary key of table {}", load.stream, load.table.name);
     let sql = format!("CREATE UNIQUE INDEX {} ON {table} ({})", quote(index), quote_all(&load.key));
     match conn.execute_batch(&sql) {

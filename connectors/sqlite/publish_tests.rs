@@ -81,6 +81,64 @@ async fn publishing_swaps_and_carries_indexes_triggers_and_views_over() {
 }
 
 #[tokio::test]
+async fn a_table_with_a_definition_or_a_trigger_of_its_own_keeps_both() {
+    let bench = Bench::new();
+    let session = bench.session("c").await;
+    let look = bench.look();
+    look.execute_batch(
+        "CREATE TABLE t (\"id\" INTEGER PRIMARY KEY, name TEXT NOT NULL DEFAULT 'x' CHECK (name <> 'bad'), more INT DEFAULT 5);
+         INSERT INTO t VALUES (1, 'old', 1); CREATE TABLE child (id REFERENCES t ON DELETE CASCADE); INSERT INTO child VALUES (1)",
+    )
+    .unwrap();
+    let defined = "SELECT sql FROM sqlite_schema WHERE name = 't'";
+    let mut plan = keyed(load("c", "t", &[ID, NAME], Disposition::Replace), &["id"], false);
+    plan.adopt = true;
+    let before = bench.rows(defined);
+    for (ids, names) in [(vec![1, 2], vec!["a", "b"]), (vec![3], vec!["c"])] {
+        let receipt = run(&session, &plan, vec![ints(&ids), texts(&names)]).await.unwrap();
+        assert_eq!(receipt.rows["s"], ids.len() as u64);
+    }
+    assert_eq!((bench.rows("SELECT * FROM t"), bench.rows(defined)), (vec!["3|c|5".to_owned()], before));
+    assert_eq!(bench.rows("SELECT id FROM child"), ["1"]);
+    let error = run(&session, &plan, vec![ints(&[4]), texts(&["bad"])]).await.unwrap_err();
+    assert!(error.get_hint().unwrap().contains("constraint"), "{error:?}");
+    let error = run(&session, &plan, vec![ints(&[4, 4]), texts(&["x", "y"])]).await.unwrap_err();
+    assert!(error.message().contains("4 comes 2 times"), "{error}");
+    assert_eq!(bench.rows("SELECT * FROM t"), ["3|c|5"]);
+    // A trigger fires as on every INSERT; one that drops rows is an error.
+    look.execute_batch("DROP TABLE t; CREATE TABLE t (id INTEGER, name TEXT); CREATE TABLE log (x); CREATE TRIGGER tr AFTER INSERT ON t BEGIN INSERT INTO log VALUES (new.id); END")
+        .unwrap();
+    run(&session, &plan, vec![ints(&[7, 8]), texts(&["a", "b"])]).await.unwrap();
+    assert_eq!(bench.rows("SELECT x FROM log"), ["7", "8"]);
+    look.execute_batch(
+        "CREATE TRIGGER no BEFORE INSERT ON t WHEN new.id = 9 BEGIN SELECT RAISE(IGNORE); END",
+    )
+    .unwrap();
+    let error = run(&session, &plan, vec![ints(&[9, 10]), texts(&["a", "b"])]).await.unwrap_err();
+    assert!(error.message().contains("would hold 1 rows where 2 were loaded"), "{error}");
+    assert_eq!(bench.rows("SELECT id FROM t"), ["7", "8"]);
+    assert!(bench.rows("SELECT name FROM sqlite_schema WHERE name LIKE '_waybill_stage%'").len() <= 1);
+}
+
+#[tokio::test]
+async fn a_column_that_only_the_table_has_stays_and_so_does_its_index() {
+    let bench = Bench::new();
+    let session = bench.session("c").await;
+    let wide = keyed(load("c", "t", &[ID, NAME], Disposition::Replace), &["id"], false);
+    run(&session, &wide, vec![ints(&[1]), texts(&["a"])]).await.unwrap();
+    bench
+        .look()
+        .execute_batch("CREATE INDEX mine ON t (name); CREATE VIEW v AS SELECT id, name FROM t")
+        .unwrap();
+    let narrow = keyed(load("c", "t", &[ID], Disposition::Replace), &["id"], false);
+    for _ in 0..2 {
+        run(&session, &narrow, vec![ints(&[2, 3])]).await.unwrap();
+        assert_eq!(bench.rows("SELECT * FROM v"), ["2|NULL", "3|NULL"]);
+        assert_eq!(bench.rows("SELECT tbl_name FROM sqlite_schema WHERE name = 'mine'"), ["t"]);
+    }
+}
+
+#[tokio::test]
 async fn a_duplicate_key_at_publish_is_named_and_leaves_the_old_table() {
     let bench = Bench::new();
     let session = bench.session("c").await;

@@ -7,7 +7,7 @@ use arrow_schema::{Field, Schema, SchemaRef};
 use rusqlite::Row;
 use rusqlite::types::ValueRef;
 use tokio::sync::mpsc;
-use waybill_protocol::outlet::{BATCH_BYTES, BATCH_ROWS};
+use waybill_protocol::outlet::{BATCH_BYTES, BATCH_ROWS, batch_rows};
 use waybill_protocol::{
     CursorValue, Error, IN_WINDOW_COLUMN, Logical, Message, NATIVE_KEY, Payload, Reject, Result,
     SchemaPolicy, StreamRead,
@@ -118,7 +118,7 @@ impl<'a> Reader<'a> {
         }
         self.rows += 1;
         self.total += 1;
-        if self.bytes >= BYTES || self.rows >= BATCH_ROWS {
+        if self.bytes >= BYTES || self.rows >= batch_rows() {
             if let (Some(cursor), Some(at), Some(_)) = (self.cursor, self.question.cursor, self.window) {
                 self.last = cursor.value(row.get_ref(at).reading(doing)?)?;
             }
@@ -168,7 +168,7 @@ impl<'a> Reader<'a> {
     /// Says how far an ordered read is; other rows with the same cursor may follow, and lie in the window.
     fn checkpoint(&mut self) -> Result<()> {
         let (Some(window), Some(last)) = (self.window, &self.last) else { return Ok(()) };
-        if self.since_checkpoint < CHECKPOINT_BYTES {
+        if self.since_checkpoint < CHECKPOINT_BYTES && batch_rows() == BATCH_ROWS {
             return Ok(());
         }
         self.since_checkpoint = 0;

@@ -82,6 +82,18 @@ pub(crate) fn rebuild(
     carry_over(conn, stream, table, &kept)
 }
 
+/// Whether a table's definition says no more than names and types of columns.
+pub(crate) fn is_plain(conn: &Connection, table: &str, now: &[Column]) -> Result<bool> {
+    let sql = "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?1 COLLATE NOCASE";
+    let stands: String =
+        conn.query_row(sql, [table], |row| row.get(0)).loading("read the table's definition")?;
+    let plain: Vec<String> =
+        now.iter().map(|c| format!("{} {}", quote(&c.name), c.declared).trim_end().to_owned()).collect();
+    let squeeze = |t: &str| t.chars().filter(|c| !c.is_whitespace() && *c != '"').collect::<String>();
+    let plain = format!("CREATE TABLE {} ({})", table, plain.join(", "));
+    Ok(squeeze(&stands).eq_ignore_ascii_case(&squeeze(&plain)))
+}
+
 /// A table that somebody else made may say more about its columns than Waybill can write down again.
 fn refuse_constraints(
     conn: &Connection,
@@ -90,14 +102,7 @@ fn refuse_constraints(
     now: &[Column],
     targets: &[Target],
 ) -> Result<()> {
-    let sql = "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?1";
-    let stands: String =
-        conn.query_row(sql, [table], |row| row.get(0)).loading("read the table's definition")?;
-    let plain: Vec<String> =
-        now.iter().map(|c| format!("{} {}", quote(&c.name), c.declared).trim_end().to_owned()).collect();
-    let squeeze = |t: &str| t.chars().filter(|c| !c.is_whitespace() && *c != '"').collect::<String>();
-    let plain = format!("CREATE TABLE {} ({})", table, plain.join(", "));
-    if squeeze(&stands).eq_ignore_ascii_case(&squeeze(&plain)) {
+    if is_plain(conn, table, now)? {
         return Ok(());
     }
     let columns: Vec<&str> = targets.iter().map(|t| t.column.as_str()).collect();

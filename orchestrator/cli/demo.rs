@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::json;
 use waybill_protocol::Result;
 
+use super::next::quoted;
 use super::run::{exit_code, listen, worst};
 use super::terminal::Terminal;
 use crate::demo::{CREDIT, DATABASE, Demo, EARTHQUAKES, PLACES};
@@ -193,16 +194,6 @@ fn next_steps(program: &str, dir: &Path) -> String {
 fn program() -> String {
     let called = std::env::args_os().next().map(|name| name.to_string_lossy().into_owned());
     called.filter(|name| !name.is_empty()).map_or_else(|| "waybill".to_owned(), |name| quoted(&name))
-}
-
-/// A word as a shell takes it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
 }
 
 #[cfg(test)]

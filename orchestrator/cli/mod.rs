@@ -7,6 +7,7 @@ pub mod demo;
 pub mod fault;
 pub mod headless;
 pub mod init;
+mod next;
 pub mod progress;
 pub mod run;
 pub mod runs;

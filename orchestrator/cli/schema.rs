@@ -27,6 +27,8 @@ enum Document {
     HeadlessRequest,
     /// What `waybill headless` answers
     HeadlessResponse,
+    /// What `waybill state export` writes
+    StateExport,
 }
 
 /// Prints a schema.
@@ -42,6 +44,7 @@ fn document(document: Document) -> Value {
         Document::Summary => crate::summary::schema().to_value(),
         Document::HeadlessRequest => super::headless::request_schema().to_value(),
         Document::HeadlessResponse => super::headless::response_schema().to_value(),
+        Document::StateExport => crate::store::state::StateDocument::schema().to_value(),
     }
 }
 

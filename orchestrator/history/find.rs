@@ -31,7 +31,10 @@ impl Archive<'_> {
             return Ok(run.clone());
         }
         for fits in [begins, ends] {
-            let candidates: Vec<&RunEntry> = runs.iter().filter(|run| fits(&run.run_id, query)).collect();
+            let mut candidates: Vec<&RunEntry> = runs.iter().filter(|run| fits(&run.run_id, query)).collect();
+            // Runs that share an id, since the first was killed, are one to a person: the newest is meant.
+            let mut known = std::collections::HashSet::new();
+            candidates.retain(|run| known.insert(&run.run_id));
             match candidates.as_slice() {
                 [] => {}
                 [run] => return Ok((*run).clone()),

@@ -9,8 +9,19 @@ use crate::store::project::Project;
 
 /// Looks at the runs of a project.
 pub fn with_archive<T>(project: &Project, look: impl FnOnce(&Archive<'_>) -> Result<T>) -> Result<T> {
+    with_lock_of(project, None, look)
+}
+
+/// Looks at the runs of a project while this process holds the run lock of connection `ours`: every
+/// earlier run of it on this host is over.
+pub fn with_lock_of<T>(
+    project: &Project,
+    ours: Option<Uuid>,
+    look: impl FnOnce(&Archive<'_>) -> Result<T>,
+) -> Result<T> {
     let host = host();
-    let is_locked = |id: &str| Uuid::try_parse(id).is_ok_and(|id| lock::is_held(project, id));
+    let is_locked =
+        |id: &str| Uuid::try_parse(id).is_ok_and(|id| ours != Some(id) && lock::is_held(project, id));
     look(&Archive::new(&project.runs_dir, &project.run_logs_dir, &host, &is_locked))
 }
 

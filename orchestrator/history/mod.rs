@@ -5,6 +5,7 @@
 
 mod find;
 mod here;
+pub mod receipts;
 mod scan;
 
 use std::io;
@@ -18,7 +19,7 @@ use waybill_protocol::{Error, Kind, Origin, Result};
 
 use crate::summary::{Fold, RunStatus, Summary, read_summary, rebuild, write_summary};
 
-pub use here::{host, with_archive};
+pub use here::{host, with_archive, with_lock_of};
 
 /// How old the last event of a run on another host may be before it is presumed to have crashed.
 pub const SILENCE: Duration = Duration::from_secs(120);

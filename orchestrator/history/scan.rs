@@ -31,6 +31,8 @@ struct Brief {
     #[serde(default)]
     host: String,
     stats: BriefStats,
+    #[serde(default)]
+    artifacts: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -80,8 +82,8 @@ impl Archive<'_> {
         let logs = logs.map(|folder| files(folder, LOG_SUFFIX)).transpose()?.unwrap_or_default();
         let mut known: HashMap<String, RunEntry> = HashMap::new();
         for (_, path) in runs.map(|folder| files(folder, ".json")).transpose()?.unwrap_or_default() {
-            if let Some(entry) = summarised(&path) {
-                known.insert(log_name(&entry.connection, &entry.run_id), entry);
+            if let Some((log, entry)) = summarised(&path) {
+                known.insert(log, entry);
             }
         }
         let mut found: Vec<(String, Result<RunEntry, Unended>)> = Vec::new();
@@ -143,6 +145,8 @@ impl Archive<'_> {
         let stem = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let stem = stem.strip_suffix(LOG_SUFFIX).unwrap_or(&stem);
         let (connection, run_id) = stem.rsplit_once('_').unwrap_or(("", stem));
+        // Behind the id may stand the number of a second try.
+        let run_id = run_id.split_once('.').map_or(run_id, |(run_id, _)| run_id);
         let changed = path.metadata().and_then(|known| known.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
         RunEntry {
             run_id: run_id.to_owned(),
@@ -190,10 +194,16 @@ fn entry(summary: &Summary, summary_path: Option<PathBuf>, log_path: Option<Path
     }
 }
 
-/// The entry of a summary; `None` for a file that is none.
-fn summarised(path: &Path) -> Option<RunEntry> {
+/// The entry of a summary and the name of its log; `None` for a file that is no summary. Runs that
+/// share an id, since the first of them was killed, have logs of their own.
+fn summarised(path: &Path) -> Option<(String, RunEntry)> {
     let brief: Brief = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
-    Some(RunEntry {
+    let named = brief.artifacts.get("log").and_then(|log| Path::new(log).file_name());
+    let log = named
+        .map(|name| name.to_string_lossy().into_owned())
+        .filter(|name| name.ends_with(LOG_SUFFIX))
+        .unwrap_or_else(|| log_name(&brief.connection, &brief.run_id));
+    let entry = RunEntry {
         run_id: brief.run_id,
         connection: brief.connection,
         connection_id: brief.connection_id,
@@ -206,7 +216,8 @@ fn summarised(path: &Path) -> Option<RunEntry> {
         host: brief.host,
         summary_path: Some(path.to_owned()),
         log_path: None,
-    })
+    };
+    Some((log, entry))
 }
 
 fn first_line(path: &Path) -> Option<Box<Line>> {

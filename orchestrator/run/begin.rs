@@ -8,17 +8,17 @@ use chrono::Utc;
 use serde_json::{Value, json};
 use uuid::Uuid;
 use waybill_protocol::outlet::RUN_BUDGET_BYTES;
-use waybill_protocol::{Body, Budget, Error, Events, Level, Result};
+use waybill_protocol::{Body, Budget, Error, Events, Kind, Level, Result};
 
 use super::{Options, Stop};
 use crate::events::log::{EventLog, LogHeader, Reporter};
 use crate::events::redact::Redactor;
-use crate::history::{Archive, host, with_archive};
+use crate::history::{RunEntry, host, with_archive, with_lock_of};
 use crate::store::artifacts::Artifacts;
 use crate::store::atomic::{sweep, write_atomic};
 use crate::store::config::{self, Connection, LoadedConfig};
 use crate::store::edit::ensure_id;
-use crate::store::lock::{Holder, RunLock, is_held};
+use crate::store::lock::{Holder, RunLock};
 use crate::store::project::Project;
 use crate::summary::{RunStatus, Summary, write_summary};
 
@@ -62,33 +62,32 @@ pub async fn begin(
     reporters: Vec<Box<dyn Reporter>>,
     stop: &Stop,
 ) -> Result<Begun> {
-    let mut config = config::load(project)?;
-    config.connection(name)?;
+    config::load(project)?.connection(name)?;
     let id = ensure_id(project, name)?;
-    if config.connection(name)?.id.is_none() {
-        config = config::load(project)?;
-    }
-    let mut connection = config.connection(name)?.clone();
-    super::matching::known(&connection.streams, &options.streams)?;
     let run_id = options.run_id.clone().unwrap_or_else(|| Uuid::now_v7().to_string());
-    let started = Utc::now();
-    let artifacts = Artifacts::new(project, &connection.name, &run_id, started)?;
+    // What is wrong is said at once, also while another run holds the lock.
+    Artifacts::new(project, name, &run_id, Utc::now())?;
+    loaded(project, name, id, options)?;
     if options.run_id.is_some()
-        && let Some(summary) = recorded(project, &run_id)?
+        && let Some(summary) = recorded(project, &run_id, id, Lock::Elsewhere(options.wait_lock))?
     {
         return Ok(Begun::Recorded(Box::new(summary)));
     }
     let holder = Holder {
         run_id: run_id.clone(),
         pid: std::process::id(),
-        since: started,
-        connection: connection.name.clone(),
+        since: Utc::now(),
+        connection: name.to_owned(),
     };
     let lock = take_lock(project, id, holder, options, stop).await?;
-    if options.wait_lock.is_some() {
-        // The run that was waited for has merged its state.
-        config = config::load(project)?;
-        connection = config.connection(name)?.clone();
+    // Read again under the lock: the run before this one may have ended a moment ago.
+    let (config, connection) = loaded(project, name, id, options)?;
+    let mut artifacts = Artifacts::new(project, &connection.name, &run_id, Utc::now())?;
+    if options.run_id.is_some() {
+        if let Some(summary) = recorded(project, &run_id, id, Lock::Ours)? {
+            return Ok(Begun::Recorded(Box::new(summary)));
+        }
+        artifacts = artifacts.beside_earlier();
     }
     artifacts.prepare()?;
     settle_crashed(project, id);
@@ -120,6 +119,20 @@ pub async fn begin(
     })))
 }
 
+/// The config as it stands, with the connection of that id in it.
+fn loaded(project: &Project, name: &str, id: Uuid, options: &Options) -> Result<(LoadedConfig, Connection)> {
+    let config = config::load(project)?;
+    let connection = config.connection(name)?.clone();
+    if connection.id != Some(id) {
+        return Err(Error::config(format!(
+            "the id of connection {name:?} was changed in the config just now"
+        ))
+        .hint("run it again once nobody edits the config"));
+    }
+    super::matching::known(&connection.streams, &options.streams)?;
+    Ok((config, connection))
+}
+
 async fn take_lock(
     project: &Project,
     id: Uuid,
@@ -131,22 +144,47 @@ async fn take_lock(
     let taken = tokio::task::spawn_blocking(move || RunLock::acquire(&project, id, &holder, wait));
     tokio::select! {
         taken = taken => taken.map_err(|e| Error::internal("taking the run lock").cause(e))?,
-        () = stop.orderly().cancelled() => Err(Error::cancelled()),
+        () = stop.orderly().cancelled() => {
+            let signal = stop.reason().map_or("SIGINT", super::Ended::word);
+            Err(Error::new(Kind::Cancelled, "stopped while it waited for the run lock: nothing was run").code(signal))
+        }
     }
 }
 
-/// The finished run of that id, if there is one.
-fn recorded(project: &Project, run_id: &str) -> Result<Option<Summary>> {
-    with_archive(project, |archive| {
-        let found = archive.list(None)?.into_iter().find(|entry| entry.run_id == run_id);
-        match found {
-            Some(entry) if entry.status == RunStatus::Running => Err(Error::new(
-                waybill_protocol::Kind::Locked,
-                format!("a run with the id {run_id} is going on"),
-            )),
-            Some(entry) if entry.status != RunStatus::Crashed => archive.show(&entry).map(Some),
-            _ => Ok(None),
+/// Who holds the run lock while the record is looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lock {
+    /// Perhaps another run, for which the caller would wait so long.
+    Elsewhere(Option<std::time::Duration>),
+    /// This process: every earlier run of the connection on this host is over.
+    Ours,
+}
+
+/// The finished run of that id, if there is one. A run that was killed has not finished: its id may
+/// be used again.
+fn recorded(project: &Project, run_id: &str, id: Uuid, lock: Lock) -> Result<Option<Summary>> {
+    let ours = (lock == Lock::Ours).then_some(id);
+    let waits = matches!(lock, Lock::Elsewhere(Some(wait)) if !wait.is_zero());
+    with_lock_of(project, ours, |archive| {
+        let mut same = archive.list(None)?;
+        same.retain(|entry| entry.run_id == run_id);
+        let other =
+            same.iter().find(|run| !run.connection_id.is_empty() && run.connection_id != id.to_string());
+        if let Some(other) = other {
+            return Err(Error::config(format!(
+                "the run id {run_id} is that of a run of connection {:?}",
+                other.connection
+            ))
+            .hint("give each run a run id of its own, or none"));
         }
+        // A log without a first line says nothing: the run lock decides.
+        let going_on = |run: &RunEntry| run.status == RunStatus::Running && !run.host.is_empty();
+        if same.iter().any(going_on) && !waits {
+            return Err(Error::new(Kind::Locked, format!("a run with the id {run_id} is going on"))
+                .hint("wait for it with --wait-lock SECONDS"));
+        }
+        let over = |entry: &&RunEntry| !matches!(entry.status, RunStatus::Running | RunStatus::Crashed);
+        same.iter().find(over).map(|entry| archive.show(entry)).transpose()
     })
 }
 
@@ -163,10 +201,7 @@ pub fn keep_newest(project: &Project, connection_id: Uuid, keep: u32) {
 /// Writes the summaries of runs that were killed: best effort, the log keeps the truth. The lock of
 /// connection `ours` is held by the run that is about to open its log: earlier ones are over.
 fn settle_crashed(project: &Project, ours: Uuid) {
-    let locked = |id: &str| id.parse().is_ok_and(|id| id != ours && is_held(project, id));
-    let host = host();
-    let archive = Archive::new(&project.runs_dir, &project.run_logs_dir, &host, &locked);
-    let _ = archive.rebuild_missing(write);
+    let _ = with_lock_of(project, Some(ours), |archive| archive.rebuild_missing(write).map(drop));
 }
 
 /// Writes a file of the record atomically, over what a killed process left of the same write.

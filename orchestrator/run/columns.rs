@@ -45,7 +45,7 @@ pub fn decide(
         let now = Logical::of(field)?;
         let old = record.iter_mut().find(|c| c.source == *field.name());
         let before = old.as_ref().map(|c| c.logical.parse::<Logical>()).transpose()?;
-        let wide = match before {
+        let kind = match before {
             None if known && selection.schema_policy == SchemaPolicy::Ignore => {
                 changes.push(change(field.name(), None, Some(now)));
                 continue;
@@ -58,28 +58,31 @@ pub fn decide(
             }
             Some(before) => {
                 let wide = before.widen(now);
-                if wide != before {
-                    changes.push(change(field.name(), Some(before), Some(wide)));
-                }
-                match selection.schema_policy {
+                let kept = match selection.schema_policy {
                     SchemaPolicy::Ignore => before,
-                    _ if fresh => now,
+                    SchemaPolicy::Evolve if fresh => now,
                     _ => wide,
+                };
+                // What is ignored is said too: values may come that the column does not take.
+                let shown = if selection.schema_policy == SchemaPolicy::Ignore { wide } else { kept };
+                if shown != before {
+                    changes.push(change(field.name(), Some(before), Some(shown)));
                 }
+                kept
             }
         };
         match old {
-            Some(old) => old.logical = wide.to_string(),
+            Some(old) => old.logical = kind.to_string(),
             None => record.push(ColumnRecord {
                 source: field.name().clone(),
                 name: name.clone(),
-                logical: wide.to_string(),
+                logical: kind.to_string(),
             }),
         }
         let native = native_of(field);
-        let kept = if wide == now { native.as_str() } else { "" };
-        read.push(wide.field(field.name(), field.is_nullable(), &native));
-        load.push(wide.field(name, !key.contains(field.name()), kept));
+        let kept = if kind == now { native.as_str() } else { "" };
+        read.push(kind.field(field.name(), field.is_nullable(), &native));
+        load.push(kind.field(name, !key.contains(field.name()), kept));
     }
     for gone in recorded.iter().filter(|c| !names.contains(&c.source)) {
         changes.push(change(&gone.source, gone.logical.parse().ok(), None));
@@ -189,6 +192,39 @@ mod tests {
             decide(&with(SchemaPolicy::Freeze), &found(&[("a", Logical::Int32)]), &record, false, &[], &CAN)
                 .is_ok()
         );
+    }
+
+    #[test]
+    fn a_table_made_anew_follows_the_source_unless_its_columns_are_frozen() {
+        let record = on_record(&[("a", "int64"), ("b", "text")]);
+        let now = found(&[("a", Logical::Int32), ("b", Logical::Int64)]);
+        let kinds = |policy, fresh| {
+            let columns = decide(&with(policy), &now, &record, fresh, &[], &CAN).unwrap();
+            let of = |f: &arrow_schema::Field| Logical::of(f).unwrap().to_string();
+            let load: Vec<String> = columns.load.fields().iter().map(|f| of(f)).collect();
+            let on_record: Vec<String> = columns.record.iter().map(|c| c.logical.clone()).collect();
+            assert_eq!(load, on_record, "{policy:?} {fresh}");
+            (load, columns.changes.len())
+        };
+        assert_eq!(kinds(SchemaPolicy::Evolve, true), (vec!["int32".to_owned(), "int64".into()], 2));
+        for (policy, fresh) in [
+            (SchemaPolicy::Evolve, false),
+            (SchemaPolicy::Freeze, true),
+            (SchemaPolicy::Freeze, false),
+            (SchemaPolicy::Ignore, true),
+        ] {
+            assert_eq!(kinds(policy, fresh), (vec!["int64".to_owned(), "text".into()], 0), "{policy:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_ignored_is_said_and_not_recorded() {
+        let record = on_record(&[("a", "int32")]);
+        let columns =
+            decide(&with(SchemaPolicy::Ignore), &found(&[("a", Logical::Int64)]), &record, false, &[], &CAN)
+                .unwrap();
+        assert_eq!(columns.record[0].logical, "int32");
+        assert_eq!(columns.changes[0].after.as_deref(), Some("int64"));
     }
 
     #[test]

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use arrow_schema::{Field, Schema, SchemaRef};
 use waybill_protocol::event::ColumnChange;
 use waybill_protocol::{
-    Body, ColumnRecord, Error, Fidelity, IN_WINDOW_COLUMN, Kind, Level, Logical, NATIVE_KEY, Result,
+    Body, ColumnRecord, Error, Fidelity, IN_WINDOW_COLUMN, Kind, Level, Logical, NATIVE_KEY, Origin, Result,
     SchemaPolicy, StreamRead, Verdict,
 };
 
 use super::conform::Conform;
 use super::job::StreamJob;
-use super::{Run, naming};
+use super::{Run, columns, modes, naming};
 
 /// Whether a table takes what a source sends.
 pub enum Fit {
@@ -113,6 +113,51 @@ fn widen(run: &Run, job: &StreamJob, sent: &Schema, extra: &[&Arc<Field>]) -> Re
     drop(live);
     verdicts(run, job, &schema)?;
     say(job, changes);
+    Ok(())
+}
+
+/// Looks at the source's columns again, after they changed under a read, and decides about them anew.
+pub async fn look_again(run: &Run, job: &StreamJob) -> Result<()> {
+    let again = |what: String| {
+        Error::new(Kind::Schema, what)
+            .stream(&job.name)
+            .origin(Origin::Source)
+            .hint("run again: a run looks at its beginning")
+    };
+    let found = run.source.discover(std::slice::from_ref(&job.selection)).await;
+    let found = found.map_err(|e| e.origin(Origin::Source))?.streams.into_iter().find(|s| s.name == job.name);
+    let found = found.ok_or_else(|| again("the stream is gone since it was discovered".to_owned()))?;
+    if job.selection.primary_key.is_none() && found.primary_key != job.key {
+        return Err(again("the primary key changed while the stream was read".to_owned()));
+    }
+    if let Some((name, logical)) = &job.cursor {
+        let now = found.schema.field_with_name(name).ok().map(Logical::of).transpose()?;
+        if now != Some(*logical) {
+            return Err(again(format!("the cursor {name:?} changed while the stream was read")));
+        }
+    }
+    let (recorded, fresh) = {
+        let live = job.live();
+        (live.load.record.columns.clone(), super::staged(&live.load))
+    };
+    let columns = columns::decide(&job.selection, &found.schema, &recorded, fresh, &job.key, &run.can)
+        .map_err(|e| e.stream(&job.name))?;
+    modes::check_key(&job.key, &columns).map_err(|e| e.stream(&job.name))?;
+    verdicts(run, job, &columns.load)?;
+    {
+        let mut live = job.live();
+        if let (Some(window), Some((cursor, _)), false) =
+            (&live.held.window, &job.cursor, super::staged(&live.load))
+        {
+            let window =
+                window.relabelled(&job.key, cursor, &columns.read).map_err(|e| e.stream(&job.name))?;
+            live.held.window = Some(window);
+        }
+        live.read = Arc::new(StreamRead { schema: columns.read, ..(*live.read).clone() });
+        live.load.schema = columns.load;
+        live.load.record.columns = columns.record;
+    }
+    say(job, columns.changes);
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use serde_json::{Value, json};
@@ -17,9 +18,12 @@ use super::pipeline::{Outcomes, carry, tally};
 use super::{Options, Stop, error_of, unasked, worst};
 use crate::events::memory::memory;
 use crate::store::project::Project;
-use crate::store::state::{StateEntry, merge_state};
+use crate::store::state::{Merged, StateEntry, merge_state};
 use crate::summary::Summary;
 use crate::summary::units::counted;
+
+/// How long the state may take to be written once the run is to stop at once.
+const LAST_MERGE: Duration = Duration::from_secs(1);
 
 /// Carries an open run to its end and leaves its record.
 pub async fn carry_out(
@@ -33,7 +37,7 @@ pub async fn carry_out(
     let watch = watch(&open, options, stop, &said);
     let phases = AssertUnwindSafe(carry(&open, project, options, stop)).catch_unwind();
     let outcomes = phases.await.unwrap_or_else(|payload| Outcomes::of(&panicked(payload)));
-    merge(&open, project, &outcomes.jobs);
+    merge(&open, project, &outcomes.jobs, stop).await;
     watch.iter().for_each(tokio::task::JoinHandle::abort);
     // A request so late that its task did not come to speak is in the record all the same.
     for count in 1..=stop.count().min(2) {
@@ -113,14 +117,19 @@ fn say_signal(events: &waybill_protocol::Events, stop: &Stop, count: u32, said: 
 
 /// Writes the state of what is durable into the config. Its failure is a warning: the next run
 /// adopts what the destination holds.
-fn merge(open: &Open, project: &Project, jobs: &[Arc<StreamJob>]) {
+async fn merge(open: &Open, project: &Project, jobs: &[Arc<StreamJob>], stop: &Stop) {
     let mut states = BTreeMap::new();
     for job in jobs {
         let live = job.live();
         if job.mode == SyncMode::Incremental && job.moves_state && live.committed && !live.doubted {
             let shown = live.held.state.as_ref().map_or(Value::Null, waybill_protocol::StreamState::shown);
             let cursor = Some(shown).filter(|shown| !shown.is_null());
-            states.insert(job.name.clone(), StateEntry::written(cursor, None).to_value());
+            let edited = open.connection.state.get(&job.name).is_some_and(|entry| !entry.untouched());
+            let entry = match edited {
+                true => StateEntry::written_after_edit(cursor, None),
+                false => StateEntry::written(cursor, None),
+            };
+            states.insert(job.name.clone(), entry.to_value());
         }
     }
     if states.is_empty() {
@@ -129,7 +138,7 @@ fn merge(open: &Open, project: &Project, jobs: &[Arc<StreamJob>]) {
     let events = open.events.in_phase(Phase::Merge);
     let span = events.span(Level::Info, Body::PhaseStarted {}, "merge …");
     let inner = events.inside(&span);
-    let merged = merge_state(project, open.connection_id, &open.connection.state_as_loaded, &states);
+    let merged = write_states(open, project, &states, stop).await;
     match merged {
         Ok(merged) => {
             let written: BTreeMap<_, _> = states
@@ -157,6 +166,26 @@ fn merge(open: &Open, project: &Project, jobs: &[Arc<StreamJob>]) {
             inner.emit(Level::Warn, Body::StateMergeFailed { states }, message.clone(), Some(error.record()));
             span.finish(Level::Warn, Body::PhaseFinished { outcome: Outcome::Failed, ms: 0 }, message, None);
         }
+    }
+}
+
+/// Waits for whoever else edits the config, but not for long once the run is to stop at once.
+async fn write_states(
+    open: &Open,
+    project: &Project,
+    states: &BTreeMap<String, Value>,
+    stop: &Stop,
+) -> Result<Merged> {
+    let (project, id) = (project.clone(), open.connection_id);
+    let (loaded, states) = (open.connection.state_as_loaded.clone(), states.clone());
+    let writing = tokio::task::spawn_blocking(move || merge_state(&project, id, &loaded, &states));
+    let hurry = async {
+        stop.at_once().cancelled().await;
+        tokio::time::sleep(LAST_MERGE).await;
+    };
+    tokio::select! {
+        written = writing => written.map_err(|e| Error::internal("writing the state").cause(e))?,
+        () = hurry => Err(Error::new(Kind::Cancelled, "stopped at once while another process edits the config")),
     }
 }
 

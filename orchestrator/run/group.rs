@@ -10,7 +10,7 @@ use waybill_protocol::{Body, Error, Kind, Level, Origin, Progress, Reading, Resu
 use super::attempt::{Done, attempt, panicked};
 use super::job::{Ended, StreamJob};
 use super::refresh::refresh;
-use super::{Run, retry, staged, unasked};
+use super::{Run, evolve, retry, staged, unasked};
 
 /// Times that the columns of a slice may be widened in one run.
 const WIDENINGS: u32 = 64;
@@ -133,7 +133,7 @@ async fn attempts(run: &Arc<Run>, group: Group, jobs: &[Arc<StreamJob>]) -> Resu
                 () = tokio::time::sleep(wait) => {}
                 () = run.stop.orderly().cancelled() => return Err(error),
             }
-            match again(run, jobs).await {
+            match again(run, jobs, &error).await {
                 // What failed had become durable all the same.
                 Ok(planned) if planned.is_empty() => return Ok(Done::Whole),
                 Ok(planned) => {
@@ -153,9 +153,13 @@ fn slices_of(slices: &[Slice]) -> String {
     slices.iter().map(|slice| slice.id.as_str()).collect::<Vec<_>>().join(", ")
 }
 
-/// Everything that another attempt starts from: what the destination holds, and a new plan.
-async fn again(run: &Run, jobs: &[Arc<StreamJob>]) -> Result<Vec<Slice>> {
+/// Everything that another attempt starts from: what the destination holds, the columns that there
+/// are now where they changed, and a new plan.
+async fn again(run: &Run, jobs: &[Arc<StreamJob>], error: &Error) -> Result<Vec<Slice>> {
     for job in jobs {
+        if error.kind() == Kind::Schema && error.get_stream().is_none_or(|stream| stream == job.name) {
+            evolve::look_again(run, job).await?;
+        }
         let direct = !staged(&job.live().load);
         if direct {
             refresh(run, job).await?;

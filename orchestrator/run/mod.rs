@@ -11,8 +11,8 @@ mod columns;
 mod commit;
 mod committing;
 mod confirm;
-mod conform;
-mod cursor_column;
+pub(crate) mod conform;
+pub(crate) mod cursor_column;
 mod evolve;
 mod finish;
 mod group;
@@ -21,12 +21,13 @@ mod keep;
 mod loading;
 mod machine;
 mod matching;
-mod modes;
+pub(crate) mod modes;
 mod naming;
+pub mod outlook;
 mod pipeline;
 mod plan;
 mod publish;
-mod reconcile;
+pub(crate) mod reconcile;
 mod refresh;
 mod reject_file;
 mod rejects;
@@ -197,7 +198,7 @@ fn unasked(error: Error) -> Error {
 }
 
 /// The error that a record speaks of.
-fn error_of(record: &ErrorRecord) -> Error {
+pub(crate) fn error_of(record: &ErrorRecord) -> Error {
     let mut error = Error::new(record.kind, record.message.clone()).retry(record.retryable);
     if let Some(origin) = record.origin {
         error = error.origin(origin);

@@ -284,7 +284,7 @@ fn assemble(
 
 /// Discovers the selected streams: all at once, and one by one where that fails, so that a broken
 /// stream does not stop the others. The second value is what is wrong, by selection.
-async fn discover(
+pub(super) async fn discover(
     source: &dyn waybill_protocol::Source,
     selections: &[StreamSelection],
 ) -> Result<(Catalog, BTreeMap<String, ErrorRecord>)> {

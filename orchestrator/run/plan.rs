@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use waybill_protocol::{
-    Body, CatalogStream, Disposition, Error, Level, OnExisting, Reading, Result, StateRow, StreamLoad,
-    StreamRead, StreamSelection, SyncMode, TableRecord, TableRef, WriteMode,
+    Body, Capabilities, CatalogStream, Disposition, Error, Level, OnExisting, Reading, Result, StateRow,
+    StreamLoad, StreamRead, StreamSelection, SyncMode, TableRecord, TableRef, WriteMode,
 };
 
 use super::Run;
@@ -17,6 +17,7 @@ use super::modes::{Modes, check_key, modes};
 use super::naming::{self, Wanted};
 use super::reconcile::{Decision, FingerprintOf, Known, Start, fingerprint, reconcile};
 use super::window::Window;
+use crate::store::state::StateEntry;
 
 /// What the destination holds of a connection before the run.
 pub struct Holdings {
@@ -28,7 +29,7 @@ pub struct Holdings {
 
 /// Makes a job of every match. One that cannot be loaded is a job that has failed already.
 pub async fn jobs(run: &Run, matches: Vec<Match>, holdings: &Holdings) -> Vec<Arc<StreamJob>> {
-    let tables = tables_of(run, &matches, holdings);
+    let tables = tables_of(&run.connection_id, &run.can, &matches, holdings);
     let mut jobs = Vec::new();
     for (selection, found) in matches {
         let name = selection.name.clone();
@@ -100,12 +101,17 @@ fn failed(run: &Run, selection: StreamSelection, error: &Error) -> Arc<StreamJob
 }
 
 /// The table of every stream: the one on record, or a new name.
-fn tables_of(run: &Run, matches: &[Match], holdings: &Holdings) -> BTreeMap<String, TableRef> {
+pub(super) fn tables_of(
+    connection_id: &str,
+    can: &Capabilities,
+    matches: &[Match],
+    holdings: &Holdings,
+) -> BTreeMap<String, TableRef> {
     let mut tables = BTreeMap::new();
     let mut wanted = Vec::new();
     for (selection, found) in matches {
         let Ok(stream) = found else { continue };
-        let recorded = record_of(run, &selection.name, holdings);
+        let recorded = record_of(connection_id, &selection.name, holdings);
         let fixed = recorded.filter(|record| {
             // A name given by hand wins over the record of another table.
             selection.table.as_ref().is_none_or(|table| table.contains('{') || *table == record.table.name)
@@ -124,16 +130,21 @@ fn tables_of(run: &Run, matches: &[Match], holdings: &Holdings) -> BTreeMap<Stri
     let taken: Vec<TableRef> = holdings
         .tables
         .iter()
-        .filter(|record| record.connection_id == run.connection_id)
+        .filter(|record| record.connection_id == connection_id)
         .map(|record| record.table.clone())
         .filter(|table| !wanted.iter().any(|w| w.table.as_ref() == Some(&table.name)))
         .collect();
-    tables.extend(naming::tables(&wanted, &taken, &run.can));
+    tables.extend(naming::tables(&wanted, &taken, can));
     tables
 }
 
-fn record_of<'a>(run: &Run, stream: &str, holdings: &'a Holdings) -> Option<&'a TableRecord> {
-    holdings.tables.iter().find(|r| r.connection_id == run.connection_id && r.stream == stream)
+/// The table on record for a stream of a connection.
+pub(super) fn record_of<'a>(
+    connection_id: &str,
+    stream: &str,
+    holdings: &'a Holdings,
+) -> Option<&'a TableRecord> {
+    holdings.tables.iter().find(|r| r.connection_id == connection_id && r.stream == stream)
 }
 
 async fn settle(
@@ -147,19 +158,17 @@ async fn settle(
     let row = holdings.states.get(&scope);
     let modes = modes(&selection, &stream, &run.options, row.map_or(0, |row| row.rows))?;
     let table = table.ok_or_else(|| Error::internal("a stream without a table"))?;
-    let print = fingerprint(&FingerprintOf {
-        source: &run.identity,
-        stream: &selection.name,
-        query: selection.query.as_deref(),
-        filter: selection.filter.as_deref(),
-        cursor: modes.cursor.as_ref().map(|(name, logical)| (name.as_str(), *logical)),
-        mode: modes.mode.to_string(),
-        write: modes.write.to_string(),
-        key: &modes.key,
-    });
-    let decision = decide(run, &selection, &modes, row, &table, &print).await?;
+    let print = print_of(&run.identity, &selection, &modes);
+    let grounds = Grounds {
+        connection: &run.connection,
+        options: &run.options,
+        destination: &*run.destination,
+        entry: run.state.get(&selection.name),
+    };
+    let decision = asked(run, || decide(&grounds, &selection, &modes, row, &table, &print)).await?;
     let replace = decision.start == Start::Rebuild || modes.write == WriteMode::Overwrite;
-    let recorded = record_of(run, &selection.name, holdings).filter(|record| record.table == table);
+    let recorded =
+        record_of(&run.connection_id, &selection.name, holdings).filter(|record| record.table == table);
     let recorded = recorded.map_or(&[][..], |record| record.columns.as_slice());
     let columns = columns::decide(&selection, &stream.schema, recorded, replace, &modes.key, &run.can)?;
     check_key(&modes.key, &columns)?;
@@ -196,16 +205,43 @@ fn say(events: &waybill_protocol::Events, decision: &Decision, row: Option<&Stat
     events.emit(level, body, decision.words.clone(), None);
 }
 
-async fn decide(
-    run: &Run,
+/// What the state of a stream belongs to.
+pub(super) fn print_of(identity: &str, selection: &StreamSelection, modes: &Modes) -> String {
+    fingerprint(&FingerprintOf {
+        source: identity,
+        stream: &selection.name,
+        query: selection.query.as_deref(),
+        filter: selection.filter.as_deref(),
+        cursor: modes.cursor.as_ref().map(|(name, logical)| (name.as_str(), *logical)),
+        mode: modes.mode.to_string(),
+        write: modes.write.to_string(),
+        key: &modes.key,
+    })
+}
+
+/// What a decision about a stream's start rests on, beside the stream itself.
+pub(super) struct Grounds<'a> {
+    /// The connection's name.
+    pub connection: &'a str,
+    /// What the caller asks of the run.
+    pub options: &'a super::Options,
+    /// Asked whether the table is gone or empty.
+    pub destination: &'a dyn waybill_protocol::Destination,
+    /// The config's entry.
+    pub entry: Option<&'a StateEntry>,
+}
+
+/// Where a stream starts from, and why.
+pub(super) async fn decide(
+    grounds: &Grounds<'_>,
     selection: &StreamSelection,
     modes: &Modes,
     row: Option<&StateRow>,
     table: &TableRef,
     print: &str,
 ) -> Result<Decision> {
-    let entry = run.state.get(&selection.name);
-    let bounded = run.options.limit.is_some() || run.options.from.is_some() || run.options.to.is_some();
+    let (entry, options) = (grounds.entry, grounds.options);
+    let bounded = options.limit.is_some() || options.from.is_some() || options.to.is_some();
     if modes.mode == SyncMode::FullRefresh {
         let words = match modes.write {
             WriteMode::Overwrite => "full refresh: reads everything and replaces the table",
@@ -219,7 +255,7 @@ async fn decide(
             based_on: None,
         });
     }
-    if run.options.full_refresh {
+    if options.full_refresh {
         if bounded {
             return Err(Error::config(
                 "--full-refresh cannot be combined with --limit, --from or --to on an incremental stream",
@@ -234,18 +270,20 @@ async fn decide(
         });
     }
     let table_empty = match row {
-        Some(row) if row.rows > 0 => asked(run, || run.destination.inspect(table)).await?.is_none_or(|info| info.empty),
+        Some(row) if row.rows > 0 => grounds.destination.inspect(table).await?.is_none_or(|info| info.empty),
         _ => true,
     };
     let decision = reconcile(&Known {
-        connection: &run.connection,
+        connection: grounds.connection,
         stream: &selection.name,
         entry,
         row,
         fingerprint: print,
+        table,
         table_empty,
         on_empty: selection.on_empty,
         cursor: modes.cursor.as_ref().map(|(_, logical)| *logical),
+        append: modes.write == WriteMode::Append,
     })?;
     if bounded && matches!(decision.rule, "1" | "6") {
         return Err(Error::config(format!(

@@ -130,9 +130,11 @@ fn guard_shrink(job: &StreamJob, rows: u64) -> Result<()> {
     if before == 0 || rows >= before {
         return Ok(());
     }
-    let share = 1.0 - rows as f64 / before as f64;
+    let fewer = (before - rows) as f64;
+    let share = fewer / before as f64;
     let what = format!("the table would go from {before} to {rows} rows ({:.0} % fewer)", share * 100.0);
-    if job.selection.max_shrink.is_some_and(|max| share > max) {
+    // Counted in rows: as a share, exactly at the limit is now and then a hair above it.
+    if job.selection.max_shrink.is_some_and(|max| fewer > max * before as f64 + 1e-6) {
         return Err(Error::new(Kind::Data, what)
             .stream(&job.name)
             .hint("if that is right, raise max_shrink of the stream for one run; the table is as it was"));

@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 use waybill_protocol::state::digest;
-use waybill_protocol::{CursorValue, Error, Kind, Logical, OnEmpty, StateRow, StreamState};
+use waybill_protocol::{CursorValue, Error, Kind, Logical, OnEmpty, StateRow, StreamState, TableRef};
 
 use crate::store::state::StateEntry;
 use crate::summary::units::counted;
@@ -22,12 +22,16 @@ pub struct Known<'a> {
     pub row: Option<&'a StateRow>,
     /// What the state must belong to.
     pub fingerprint: &'a str,
-    /// Whether the table is gone, or empty.
+    /// The table that it is to be loaded into.
+    pub table: &'a TableRef,
+    /// Whether that table is gone, or empty.
     pub table_empty: bool,
     /// What to do then.
     pub on_empty: OnEmpty,
     /// The cursor's type; `None` for streams read file by file.
     pub cursor: Option<Logical>,
+    /// Whether rows are added, so that reading them again would double them.
+    pub append: bool,
 }
 
 /// What a stream will do.
@@ -90,9 +94,16 @@ pub fn reconcile(known: &Known<'_>) -> Result<Decision, Error> {
         ));
     }
     if known.table_empty && row.rows > 0 && known.on_empty == OnEmpty::Refuse {
-        let what = format!("table {} is gone or empty although {} rows were loaded", row.table, row.rows);
-        return Err(refusal(known, &what, &shown(row), row.rows)
-            .hint(format!("{} (set on_empty: accept for a table that is emptied on purpose)", ways(known))));
+        let what = if *known.table == row.table {
+            format!("table {} is gone or empty although {} rows were loaded", row.table, row.rows)
+        } else {
+            format!(
+                "it is to be loaded into table {} now, which is not there or empty; the {} rows loaded so far are in table {}",
+                known.table, row.rows, row.table
+            )
+        };
+        let ways = format!("{}, or set on_empty: accept for a table that is emptied on purpose", ways(known));
+        return Err(refused(known, &what, &shown(row), row.rows).hint(ways));
     }
     adopt_or_honour(known, row, based_on)
 }
@@ -111,11 +122,11 @@ fn adopt_or_honour(known: &Known<'_>, row: &StateRow, based_on: Option<String>) 
         None => Ok(adopt("the destination's state; the config has none")),
         Some(entry @ StateEntry::Position { cursor, .. }) => {
             let cursor = cursor.clone().unwrap_or(Value::Null);
-            if cursor == from {
+            if cursor == from || same_cursor(known, &cursor, &state) {
                 Ok(adopt("config and destination agree"))
             } else if entry.untouched() {
                 Ok(adopt("the destination's state; the config was not edited and is only behind or ahead"))
-            } else if row.based_on.as_deref() == Some(entry.content_digest().as_str()) {
+            } else if row.based_on.as_deref() == Some(entry.whole_digest().as_str()) {
                 let mut decision = adopt("the edit in the config was followed by an earlier run");
                 decision.warn = true;
                 Ok(decision)
@@ -125,6 +136,12 @@ fn adopt_or_honour(known: &Known<'_>, row: &StateRow, based_on: Option<String>) 
         }
         Some(_) => Ok(adopt("the instruction in the config was carried out by an earlier run")),
     }
+}
+
+/// Whether the config says the same cursor in other words, such as a number as text.
+fn same_cursor(known: &Known<'_>, cursor: &Value, state: &StreamState) -> bool {
+    let parsed = known.cursor.and_then(|logical| CursorValue::parse(cursor, logical).ok());
+    parsed.is_some() && parsed == state.floor
 }
 
 /// Rule 6: a person edited the cursor by hand.
@@ -162,6 +179,7 @@ fn instruction(known: &Known<'_>, entry: &StateEntry, based_on: Option<String>) 
         StateEntry::Accept { cursor, .. } => match (known.row, cursor) {
             (Some(row), _) => {
                 let state = read_state(known, row)?;
+                acceptable(known, row, &state)?;
                 let words = format!("accepted: continues from {}", plain(&state.shown()));
                 decided(Start::Continue(Box::new(state)), words, true)
             }
@@ -177,10 +195,37 @@ fn instruction(known: &Known<'_>, entry: &StateEntry, based_on: Option<String>) 
     }
 }
 
+/// Refuses to go on from a state that says nothing about what is to be read now: a position of
+/// another type, or none at all where the rows that are there would be added again.
+fn acceptable(known: &Known<'_>, row: &StateRow, state: &StreamState) -> Result<(), Error> {
+    let held = [&state.floor, &state.ceiling].into_iter().flatten().next();
+    let what = match (known.cursor, held) {
+        (Some(logical), Some(value)) => match CursorValue::parse(&value.plain(), logical) {
+            Ok(parsed) if std::mem::discriminant(&parsed) == std::mem::discriminant(value) => return Ok(()),
+            _ => format!(
+                "its stored position {} is of type {}, and the cursor is now of type {logical}",
+                plain(&value.plain()),
+                value.type_name()
+            ),
+        },
+        (None, Some(_)) => "its stored position is that of a cursor, and it is now read file by file".into(),
+        (_, None) if known.append && row.rows > 0 && state.files.is_none() && state.data.is_none() => {
+            format!("its stored state has no position, and {} would be added again", counted(row.rows, "row"))
+        }
+        _ => return Ok(()),
+    };
+    let (c, s) = (known.connection, known.stream);
+    Err(Error::new(Kind::Schema, format!("stream {s}: it cannot go on from where it was: {what}")).stream(s).hint(
+        format!(
+            "run `waybill state reset {c} --stream {s}` to load it again, or `waybill state set {c} --stream {s}` with a cursor to start from"
+        ),
+    ))
+}
+
 /// What a run is based on: the nonce of an instruction, or the digest of what the config says.
 pub fn base(entry: Option<&StateEntry>) -> Option<String> {
     match entry {
-        Some(entry @ StateEntry::Position { .. }) => Some(entry.content_digest()),
+        Some(entry @ StateEntry::Position { .. }) => Some(entry.whole_digest()),
         Some(entry) => entry.nonce().map(str::to_owned),
         None => None,
     }
@@ -242,6 +287,11 @@ fn ways(known: &Known<'_>) -> String {
 
 /// Both ways on, each with its consequence.
 fn refusal(known: &Known<'_>, what: &str, cursor: &str, rows: u64) -> Error {
+    refused(known, what, cursor, rows).hint(ways(known))
+}
+
+/// The same without the hint, which the first one that is given decides.
+fn refused(known: &Known<'_>, what: &str, cursor: &str, rows: u64) -> Error {
     let again = if rows > 0 {
         format!("loads about {} again", counted(rows, "row"))
     } else {
@@ -252,7 +302,6 @@ fn refusal(known: &Known<'_>, what: &str, cursor: &str, rows: u64) -> Error {
         format!("stream {}: {what}; accept: continues from {cursor}; reset: {again}", known.stream),
     )
     .stream(known.stream)
-    .hint(ways(known))
 }
 
 /// What makes a state meaningful, as one digest.
@@ -299,107 +348,5 @@ fn family(logical: Logical) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use waybill_protocol::TableRef;
-
-    fn row(cursor: i64, based_on: Option<&str>) -> StateRow {
-        let floor = Some(CursorValue::Int(cursor));
-        StateRow {
-            scope: "stream:s".into(),
-            value: StreamState { floor: floor.clone(), ceiling: floor, ..StreamState::default() }.to_value(),
-            based_on: based_on.map(str::to_owned),
-            fingerprint: "f".into(),
-            run_id: "r".into(),
-            commit_id: "c".into(),
-            rows: 10,
-            table: TableRef { namespace: None, name: "s".into() },
-        }
-    }
-
-    fn entry(value: Value) -> StateEntry {
-        StateEntry::parse(&value).unwrap()
-    }
-
-    fn written(cursor: i64) -> StateEntry {
-        StateEntry::written(Some(json!(cursor)), None)
-    }
-
-    fn decide(
-        entry: Option<&StateEntry>,
-        row: Option<&StateRow>,
-        fingerprint: &str,
-        empty: bool,
-    ) -> Result<Decision, Error> {
-        reconcile(&Known {
-            connection: "c",
-            stream: "s",
-            entry,
-            row,
-            fingerprint,
-            table_empty: empty,
-            on_empty: OnEmpty::Refuse,
-            cursor: Some(Logical::Int64),
-        })
-    }
-
-    fn floor(decision: &Decision) -> Option<i64> {
-        match &decision.start {
-            Start::Continue(state) => match state.floor {
-                Some(CursorValue::Int(n)) => Some(n),
-                _ => None,
-            },
-            _ => None,
-        }
-    }
-
-    #[test]
-    fn first_load_and_a_lost_destination() {
-        assert_eq!(decide(None, None, "f", true).unwrap().start, Start::First);
-        let refused = decide(Some(&written(5)), None, "f", true).unwrap_err();
-        assert!(
-            refused.message().contains("accept: continues from 5; reset: loads everything again"),
-            "{refused}"
-        );
-        assert!(refused.get_hint().unwrap().contains("waybill state reset c --stream s"));
-    }
-
-    #[test]
-    fn the_destination_wins_unless_a_person_edited() {
-        let behind = decide(Some(&written(5)), Some(&row(9, None)), "f", false).unwrap();
-        assert_eq!((behind.rule, floor(&behind)), ("5", Some(9)));
-        let missing = decide(None, Some(&row(9, None)), "f", false).unwrap();
-        assert_eq!((missing.rule, floor(&missing)), ("5", Some(9)));
-        let edited = entry(json!({"cursor": 3, "digest": written(5).content_digest()}));
-        let honoured = decide(Some(&edited), Some(&row(9, None)), "f", false).unwrap();
-        assert_eq!((honoured.rule, floor(&honoured), honoured.warn), ("6", Some(3), true));
-        // The run that honoured the edit could not merge: the edit is not followed twice.
-        let followed =
-            decide(Some(&edited), Some(&row(12, Some(&edited.content_digest()))), "f", false).unwrap();
-        assert_eq!((followed.rule, floor(&followed)), ("5", Some(12)));
-    }
-
-    #[test]
-    fn an_instruction_is_carried_out_once() {
-        let reset = entry(json!({"reset": "n1"}));
-        let first = decide(Some(&reset), Some(&row(9, None)), "f", false).unwrap();
-        assert_eq!((first.start.clone(), first.based_on.as_deref()), (Start::Rebuild, Some("n1")));
-        let again = decide(Some(&reset), Some(&row(9, Some("n1"))), "f", false).unwrap();
-        assert_eq!((again.rule, floor(&again), again.based_on.as_deref()), ("5", Some(9), Some("n1")));
-        let set = entry(json!({"set": {"cursor": 2, "nonce": "n2"}}));
-        assert_eq!(floor(&decide(Some(&set), Some(&row(9, None)), "other", false).unwrap()), Some(2));
-    }
-
-    #[test]
-    fn another_fingerprint_or_an_emptied_table_is_refused_until_accepted() {
-        assert_eq!(
-            decide(Some(&written(9)), Some(&row(9, None)), "g", false).unwrap_err().kind(),
-            Kind::Schema
-        );
-        assert!(decide(Some(&written(9)), Some(&row(9, None)), "f", true).is_err());
-        let accept = entry(json!({"accept": "n", "cursor": 4}));
-        let accepted = decide(Some(&accept), Some(&row(9, None)), "g", true).unwrap();
-        assert_eq!((accepted.rule, floor(&accepted)), ("1", Some(9)));
-        assert_eq!(floor(&decide(Some(&accept), None, "f", true).unwrap()), Some(4));
-    }
-}
+#[path = "reconcile_tests.rs"]
+mod tests;

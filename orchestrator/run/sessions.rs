@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use waybill_protocol::{Context, Deadlines, Destination, Events, Origin, Result, Source};
+use waybill_protocol::{Context, Deadlines, Destination, Error, Events, Origin, Result, Role, Source};
 
 use crate::secrets::{Resolved, resolve};
 use crate::store::config::{Connection, InForce, LoadedConfig};
 use crate::store::project::Project;
+use crate::store::shape::Shape;
 
 /// A connection with its settings resolved, ready to open sessions.
 pub struct Sessions {
@@ -55,6 +56,29 @@ impl Sessions {
         let context = self.context("destination", events, cancel);
         let destination = connector.destination(context, &self.resolved.destination).await;
         destination.map(Arc::from).map_err(|e| e.origin(Origin::Destination))
+    }
+
+    /// Opens the destination's system as a source: to read back what was loaded.
+    pub async fn mirror(&self, events: &Events, cancel: &CancellationToken) -> Result<Arc<dyn Source>> {
+        let system = &self.resolved.destination_type;
+        let connector = waybill_connectors::find(system)?;
+        let spec = connector.spec();
+        if !spec.roles.contains(&Role::Source) {
+            return Err(Error::config(format!(
+                "destination {} ({system}) cannot be read back",
+                self.resolved.destination_name
+            ))
+            .hint("compare the two with the tools of their systems"));
+        }
+        // What only matters for writing is no setting of a source.
+        let schema = spec.source.to_value();
+        let known = Shape::of(&schema).names();
+        let settings = self.resolved.destination.as_object().cloned().unwrap_or_default();
+        let settings: serde_json::Map<_, _> =
+            settings.into_iter().filter(|(key, _)| known.contains(&key.as_str())).collect();
+        let context = self.context("destination", events, cancel);
+        let source = connector.source(context, &settings.into()).await;
+        source.map(Arc::from).map_err(|e| e.origin(Origin::Destination))
     }
 
     /// The connection's id as state and ownership use it; an entry without one has none yet.

@@ -55,6 +55,35 @@ impl Artifacts {
         })
     }
 
+    /// The same paths for a run whose id was that of runs that were killed: their logs stay, and this
+    /// one's has a number behind the id (`…_<run id>.2_events.jsonl`). The caller holds the run lock.
+    pub fn beside_earlier(self) -> Artifacts {
+        let numbered = |number: u32| {
+            let with = |path: &Path| {
+                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                let (run, kind) = name.rsplit_once('_').unwrap_or((&name, ""));
+                path.with_file_name(format!("{run}.{number}_{kind}"))
+            };
+            Artifacts {
+                events: with(&self.events),
+                stderr: with(&self.stderr),
+                rejects: with(&self.rejects),
+                catalog: with(&self.catalog),
+                state: with(&self.state),
+                summary: self.summary.clone(),
+            }
+        };
+        let mut found = self.clone();
+        // A log of another day lies in another folder and is in nobody's way.
+        for number in 2..10_000 {
+            if !found.events.exists() {
+                break;
+            }
+            found = numbered(number);
+        }
+        found
+    }
+
     /// Creates both folders and proves that both can be written, or refuses before anything else
     /// is touched. An event log of the same run must not be there yet.
     pub fn prepare(&self) -> Result<()> {
@@ -120,6 +149,12 @@ mod tests {
         assert_eq!(fs::read_dir(found.events.parent().unwrap()).unwrap().count(), 0);
         fs::write(&found.events, "").unwrap();
         assert!(found.prepare().unwrap_err().message().contains("is there already"));
+        let second = found.clone().beside_earlier();
+        assert_eq!(second.events, dir.join(format!("run_logs/2026-01-02/crm_{run}.2_events.jsonl")));
+        assert_eq!(second.rejects, dir.join(format!("run_logs/2026-01-02/crm_{run}.2_rejects.jsonl")));
+        fs::write(&second.events, "").unwrap();
+        let third = found.clone().beside_earlier();
+        assert_eq!(third.events, dir.join(format!("run_logs/2026-01-02/crm_{run}.3_events.jsonl")));
         assert!(
             Artifacts::new(&home.project, "crm", "r1", start())
                 .unwrap()

@@ -1,8 +1,8 @@
 //! Writing a file so that after any crash it is either the old one or the new one, whole.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::Path;
 
 use tempfile::NamedTempFile;
@@ -22,7 +22,12 @@ pub(crate) trait Disk {
 
     /// Puts the temporary file in the place of the target.
     fn rename(&self, file: NamedTempFile, target: &Path) -> io::Result<()> {
-        file.persist(target).map(drop).map_err(|e| e.error)
+        let temporary = file.into_temp_path();
+        // The standard library's, which goes through the C library, so that tests can stand between.
+        fs::rename(&temporary, target)?;
+        // It has its new name by now: nothing is left to be removed.
+        let _ = temporary.keep();
+        Ok(())
     }
 
     /// Makes the folder's new entry durable.
@@ -42,7 +47,8 @@ impl Disk for RealDisk {}
 
 /// Replaces or creates a file: temporary file in the same folder, fsync, rename, fsync of the
 /// folder. The mode is `mode`, else that of the file it replaces, else the usual one; an existing
-/// file's owner is kept. `path` itself is replaced: the caller resolves symbolic links.
+/// file's owner is kept, and one that this user may not write is not replaced. `path` itself is
+/// replaced: the caller resolves symbolic links.
 pub fn write_atomic(path: &Path, bytes: &[u8], mode: Option<u32>) -> Result<()> {
     write_through(&RealDisk, path, bytes, mode)
 }
@@ -63,6 +69,10 @@ fn steps(disk: &dyn Disk, path: &Path, bytes: &[u8], mode: Option<u32>) -> io::R
         Err(e) if e.kind() == io::ErrorKind::NotFound => None,
         Err(e) => return Err(e),
     };
+    // A file that this user may not write is not replaced either, although its folder would allow it.
+    if existing.is_some() {
+        OpenOptions::new().write(true).open(path)?;
+    }
     let mut temporary = tempfile::Builder::new()
         .prefix(&prefix(path))
         .suffix(".tmp")
@@ -71,7 +81,7 @@ fn steps(disk: &dyn Disk, path: &Path, bytes: &[u8], mode: Option<u32>) -> io::R
     if let Some(existing) = &existing {
         let made = temporary.as_file().metadata()?;
         if (made.uid(), made.gid()) != (existing.uid(), existing.gid()) {
-            std::os::unix::fs::fchown(temporary.as_file(), Some(existing.uid()), Some(existing.gid()))?;
+            keep_owner(temporary.as_file(), existing)?;
         }
     }
     // After the change of owner, which may clear bits.
@@ -82,6 +92,22 @@ fn steps(disk: &dyn Disk, path: &Path, bytes: &[u8], mode: Option<u32>) -> io::R
     disk.sync_file(temporary.as_file())?;
     disk.rename(temporary, path)?;
     disk.sync_folder(folder)
+}
+
+/// Gives a new file the owner of the one that it replaces. Where only root may do so, another user
+/// of the file's group becomes its owner, if the group may do all that the owner may: then nobody's
+/// rights change.
+fn keep_owner(file: &File, existing: &fs::Metadata) -> io::Result<()> {
+    match fchown(file, Some(existing.uid()), Some(existing.gid())) {
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+            let (owner, group) = (existing.mode() >> 6 & 7, existing.mode() >> 3 & 7);
+            if owner & !group != 0 {
+                return Err(e);
+            }
+            fchown(file, None, Some(existing.gid()))
+        }
+        done => done,
+    }
 }
 
 /// Temporary files are named for the file that they are to become.
@@ -119,7 +145,7 @@ pub(crate) fn unwritable(path: &Path, error: io::Error) -> Error {
         _ => Kind::Config,
     };
     let hint = match error.kind() {
-        E::PermissionDenied => "give this user the right to write in that folder",
+        E::PermissionDenied => "give this user the right to write that file and its folder",
         E::ReadOnlyFilesystem => "mount the folder read-write, or name another one",
         E::ResourceBusy | E::CrossesDevices => {
             "a single mounted file cannot be replaced: mount the folder that holds it"

@@ -1,9 +1,9 @@
 //! The lock of an edit: a file beside the one that is edited, since the rename replaces that one.
 
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -27,17 +27,24 @@ pub fn lock_path(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
+/// Opens the lock file, or makes it: whoever may write the file itself may lock it.
+fn open(path: &Path, lock: &Path) -> io::Result<File> {
+    let found = OpenOptions::new().write(true).open(lock);
+    if !matches!(&found, Err(e) if e.kind() == io::ErrorKind::NotFound) {
+        return found;
+    }
+    let mode = fs::metadata(path).map_or(0o600, |target| target.permissions().mode() & 0o666 | 0o600);
+    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(mode).open(lock)?;
+    // Past the umask, and only by whoever has just made it.
+    let _ = file.set_permissions(fs::Permissions::from_mode(mode));
+    Ok(file)
+}
+
 impl Sidecar {
     /// Takes the lock of `path`, waiting up to `patience`.
     pub fn take(path: &Path, patience: Duration) -> Result<Sidecar> {
         let lock = lock_path(path);
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(&lock)
-            .map_err(|e| unwritable(&lock, e))?;
+        let file = open(path, &lock).map_err(|e| unwritable(&lock, e))?;
         let start = Instant::now();
         loop {
             match fs2::FileExt::try_lock_exclusive(&file) {

@@ -22,6 +22,20 @@ struct Belonging {
 pub(super) struct Belongings {
     all: Vec<Belonging>,
     key_name: Option<String>,
+    /// Columns that are NOT NULL, beside those of the primary key.
+    not_null: Vec<String>,
+}
+
+/// One thing that the staging table does not have yet.
+pub(super) struct Step {
+    sql: String,
+    what: What,
+}
+
+enum What {
+    Key,
+    NotNull(String),
+    Belonging(String),
 }
 
 /// Names a thing so that it cannot meet another while both tables exist.
@@ -32,6 +46,12 @@ fn interim(stage: &Place, name: &str) -> String {
 /// Reads what the table has. A primary key of its own is carried only where the load brings none.
 pub(super) async fn collect(tx: &mut Tx, oid: u32, stage: &Place, load: &StreamLoad) -> Result<Belongings> {
     let mut found = Belongings::default();
+    let sql = format!(
+        "SELECT attname::text FROM pg_catalog.pg_attribute a WHERE attrelid = {oid} AND attnum > 0 AND attnotnull \
+         AND NOT attisdropped AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_index i WHERE i.indrelid = a.attrelid \
+         AND i.indisprimary AND a.attnum = ANY(i.indkey::int2[])) ORDER BY attnum"
+    );
+    found.not_null = names(tx, &sql).await?;
     let sql = format!(
         "SELECT conname::text, contype::text, pg_catalog.pg_get_constraintdef(oid) FROM pg_catalog.pg_constraint \
          WHERE conrelid = {oid} AND contype IN ('c', 'u', 'x', 'f', 'p') ORDER BY contype = 'f', conname"
@@ -89,37 +109,70 @@ async fn key_of(tx: &mut Tx, place: &Place) -> Result<Option<String>> {
     }
 }
 
-/// Builds the primary key and what else the staging table does not have yet. It may take long;
-/// nobody reads the staging table.
-pub(super) async fn build(
+/// Whether two tables have one primary key, or both none.
+pub(super) async fn same_key(tx: &mut Tx, one: &Place, other: &Place) -> Result<bool> {
+    let mut found = Vec::new();
+    for place in [one, other] {
+        let sql = format!(
+            "SELECT pg_catalog.pg_get_constraintdef(oid) FROM pg_catalog.pg_constraint WHERE contype = 'p' AND conrelid = {}::regclass",
+            literal(&place.sql())
+        );
+        found.push(names(tx, &sql).await?);
+    }
+    Ok(found.first() == found.last())
+}
+
+/// What the staging table does not have yet.
+pub(super) async fn missing(
     tx: &mut Tx,
     stage: &Place,
     load: &StreamLoad,
     belongings: &Belongings,
-) -> Result<()> {
+) -> Result<Vec<Step>> {
+    let table = stage.sql();
+    let mut steps = Vec::new();
     if !load.key.is_empty() && key_of(tx, stage).await?.is_none() {
-        let key = idents(load.key.iter().map(String::as_str));
-        let sql = format!(
-            "ALTER TABLE {} ADD CONSTRAINT {} PRIMARY KEY ({key})",
-            stage.sql(),
-            ident(&interim(stage, ""))
-        );
-        tx.run(&sql).await.map_err(|e| key_error(load, e))?;
+        let (key, name) = (idents(load.key.iter().map(String::as_str)), ident(&interim(stage, "")));
+        let sql = format!("ALTER TABLE {table} ADD CONSTRAINT {name} PRIMARY KEY ({key})");
+        steps.push(Step { sql, what: What::Key });
     }
-    let sql = format!(
+    let present = format!(
         "SELECT conname::text FROM pg_catalog.pg_constraint WHERE conrelid = {0}::regclass \
-         UNION SELECT c.relname::text FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid \
+         UNION ALL SELECT c.relname::text FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid \
          WHERE i.indrelid = {0}::regclass",
-        literal(&stage.sql())
+        literal(&table)
     );
-    let mut present = Vec::new();
-    for row in tx.run(&sql).await? {
-        present.extend(text(&row, 0)?);
+    let present = names(tx, &present).await?;
+    let not_null = format!(
+        "SELECT attname::text FROM pg_catalog.pg_attribute WHERE attrelid = {}::regclass AND attnotnull",
+        literal(&table)
+    );
+    let not_null = names(tx, &not_null).await?;
+    for column in belongings.not_null.iter().filter(|c| !not_null.contains(c) && !load.key.contains(c)) {
+        let sql = format!("ALTER TABLE {table} ALTER COLUMN {} SET NOT NULL", ident(column));
+        steps.push(Step { sql, what: What::NotNull(column.clone()) });
     }
-    for belonging in belongings.all.iter().filter(|b| !present.contains(&b.interim)) {
-        tx.run(&belonging.build).await.map_err(|e| {
-            e.context(format!("table {} has {:?}, which the new rows do not fit", load.table, belonging.name))
-                .hint("drop it, or correct the rows at the source")
+    for b in belongings.all.iter().filter(|b| !present.contains(&b.interim)) {
+        steps.push(Step { sql: b.build.clone(), what: What::Belonging(b.name.clone()) });
+    }
+    Ok(steps)
+}
+
+async fn names(tx: &mut Tx, sql: &str) -> Result<Vec<String>> {
+    tx.run(sql).await?.iter().map(|row| Ok(text(row, 0)?.unwrap_or_default())).collect()
+}
+
+/// Builds what is missing. It may take long; nobody reads the staging table.
+pub(super) async fn build(tx: &mut Tx, load: &StreamLoad, steps: Vec<Step>) -> Result<()> {
+    for step in steps {
+        tx.run(&step.sql).await.map_err(|e| match step.what {
+            What::Key => key_error(load, e),
+            What::NotNull(column) => e
+                .context(format!("table {} wants a value in column {column:?}, and new rows have none", load.table))
+                .hint("let the column be NULL (ALTER COLUMN … DROP NOT NULL), or correct the rows at the source"),
+            What::Belonging(name) => e
+                .context(format!("table {} has {name:?}, which the new rows do not fit", load.table))
+                .hint("drop it, or correct the rows at the source"),
         })?;
     }
     Ok(())

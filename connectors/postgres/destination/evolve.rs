@@ -1,6 +1,6 @@
 //! New columns, wider types and a unique key for a table that exists.
 
-use waybill_protocol::{Error, Kind, Logical, RUN_ID_COLUMN, Result, StreamLoad};
+use waybill_protocol::{Disposition, Error, Kind, Logical, RUN_ID_COLUMN, Result, StreamLoad};
 
 use super::columns::column_type;
 use super::names::{Place, idents};
@@ -11,15 +11,18 @@ use super::tx::{Args, Tx, state_of};
 use super::widen;
 use crate::postgres::sql::ident;
 
-/// Adds columns, widens types, and sees to the key; returns the type of each column of the load.
-pub(super) async fn evolve(
-    tx: &mut Tx,
-    place: &Place,
-    load: &StreamLoad,
-    table: &Table,
-) -> Result<Vec<PgType>> {
-    let mut changes = Vec::new();
-    let mut types = Vec::new();
+/// What has to change in a table, and the type that each column of the load has then.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    /// Parts of an `ALTER TABLE`.
+    alter: Vec<String>,
+    /// The types.
+    pub types: Vec<PgType>,
+}
+
+/// Compares a table with a load.
+pub(super) fn changes(load: &StreamLoad, table: &Table) -> Result<Changes> {
+    let Changes { alter: mut changes, mut types } = Changes::default();
     for field in load.schema.fields() {
         let (name, wanted) = (field.name(), column_type(field)?);
         let quoted = ident(name);
@@ -28,7 +31,8 @@ pub(super) async fn evolve(
             types.push(wanted);
             continue;
         };
-        if column.generated {
+        // Rows that are exchanged may override an identity; rows that are updated may not.
+        if column.generated || column.always && load.disposition == Disposition::Direct {
             return Err(Error::new(
                 Kind::Schema,
                 format!("column {name:?} of {} is computed by the server", load.table),
@@ -61,6 +65,17 @@ pub(super) async fn evolve(
             changes.push(format!("ALTER COLUMN {quoted} SET DEFAULT {RUN_ID_DEFAULT}"));
         }
     }
+    Ok(Changes { alter: changes, types })
+}
+
+/// Adds columns, widens types, and sees to the key; returns the type of each column of the load.
+pub(super) async fn evolve(
+    tx: &mut Tx,
+    place: &Place,
+    load: &StreamLoad,
+    table: &Table,
+) -> Result<Vec<PgType>> {
+    let Changes { alter: changes, types } = changes(load, table)?;
     if !changes.is_empty() {
         tx.run("SET LOCAL extra_float_digits = 1; SET LOCAL intervalstyle = 'iso_8601'").await?;
         tx.run(&format!("ALTER TABLE {} {}", place.sql(), changes.join(", "))).await.map_err(|e| {
@@ -72,7 +87,7 @@ pub(super) async fn evolve(
             }
         })?;
     }
-    if load.upsert {
+    if load.upsert && load.disposition == Disposition::Direct {
         unique_key(tx, place, load, table.oid).await?;
     }
     Ok(types)

@@ -5,6 +5,7 @@
 //! transaction pooler may stand in between.
 
 mod afterwards;
+mod bonds;
 mod books;
 mod carry;
 mod check;
@@ -15,10 +16,13 @@ mod evolve;
 mod ledger;
 mod merge;
 mod names;
+mod patience;
 mod pg_type;
 mod prepare;
 mod publish;
 mod records;
+mod refill;
+mod snapshots;
 mod table;
 mod tx;
 mod widen;
@@ -126,7 +130,7 @@ impl Destination for PgDestination {
             if self.desk.epoch().is_ok() {
                 books::fence(&self.desk, &mut tx).await?;
             }
-            tx.run(prepare::LOCK_TIMEOUT).await?;
+            tx.run(patience::LOCK_TIMEOUT).await?;
             if tx.run(&format!("DROP TABLE IF EXISTS {name}")).await.is_ok() {
                 tx.commit().await?;
             }

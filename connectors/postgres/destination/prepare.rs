@@ -1,26 +1,20 @@
 //! Making a table fit a load: ownership, creation, new columns, wider types, staging tables.
 
-use std::time::{Duration, Instant};
-
 use waybill_protocol::{Disposition, Error, Kind, Logical, Origin, RUN_ID_COLUMN, Result, StreamLoad};
 
+use super::bonds::{bonds, references};
 use super::books::{ensure_schema, fence};
 use super::columns::column_type;
 use super::desk::{Desk, Staged};
 use super::names::{Place, check, idents, lock_key};
+use super::patience::{LOCK_TIMEOUT, NOT_AVAILABLE, Tries};
 use super::pg_type::PgType;
 use super::table::{self, Table};
-use super::tx::{Args, Tx, state_of, waited};
+use super::tx::{Args, Tx, state_of};
 use super::{evolve, ledger, records};
 use crate::postgres::encode::ColumnPlan;
 use crate::postgres::sql::ident;
 
-/// How often a lock on a table is tried for before the load fails.
-pub(super) const TRIES: u32 = 15;
-/// How long each try may keep others waiting behind it.
-pub(super) const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '2s'";
-/// The pause between two tries, in which those who waited behind get their turn.
-pub(super) const PAUSE: Duration = Duration::from_millis(300);
 /// The default that gives a row its run.
 pub(super) const RUN_ID_DEFAULT: &str = "current_setting('waybill.run_id', true)";
 
@@ -40,16 +34,12 @@ pub(super) async fn prepare(desk: &Desk, slice: &str, load: &StreamLoad) -> Resu
         // A commit of this slice may still be under way; its rows are to be seen before they are removed.
         records::settled(desk).await?.rollback().await;
     }
-    let started = Instant::now();
-    let mut tries = 0;
+    let mut tries = Tries::patient(&desk.server, format!("table {}", load.table));
     loop {
-        tries += 1;
         match attempt(desk, slice, load).await {
-            Err(error) if state_of(&error) == "55P03" && tries < TRIES => tokio::time::sleep(PAUSE).await,
+            Err(error) if tries.again(&error).await => {}
             answer => {
-                if tries > 1 {
-                    waited(&desk.server, &format!("table {}", load.table), started);
-                }
+                tries.over();
                 return answer.map_err(|e| in_use(load, e).stream(&load.stream).origin(Origin::Destination));
             }
         }
@@ -73,7 +63,11 @@ async fn attempt(desk: &Desk, slice: &str, load: &StreamLoad) -> Result<Ready> {
         Disposition::Direct => {
             let partitioned = existing.as_ref().is_some_and(|table| table.relkind == "p");
             let types = match existing {
-                None => create(&mut tx, &place, load, load.upsert, &[]).await?,
+                None => {
+                    let types = plain_types(load)?;
+                    create(&mut tx, &place, load, &types, &[]).await?;
+                    types
+                }
                 Some(table) => evolve::evolve(&mut tx, &place, load, &table).await?,
             };
             ledger::record(desk, &mut tx, &load.record).await?;
@@ -97,7 +91,7 @@ pub(super) async fn take_turn(tx: &mut Tx, place: &Place) -> Result<()> {
 /// The error for a table that others would not let go.
 pub(super) fn in_use(load: &StreamLoad, error: Error) -> Error {
     match state_of(&error).as_str() {
-        "55P03" => error
+        NOT_AVAILABLE => error
             .context(format!("table {} is in use by others", load.table))
             .hint("look in pg_stat_activity for a transaction that is left open on the table, and try again"),
         _ => error,
@@ -108,7 +102,7 @@ pub(super) fn in_use(load: &StreamLoad, error: Error) -> Error {
 pub(super) async fn may_change(desk: &Desk, tx: &mut Tx, load: &StreamLoad, table: &Table) -> Result<()> {
     let name = &load.table;
     let refuse = |what: String, hint: &str| Err(Error::new(Kind::Permission, what).hint(hint));
-    if !matches!((table.relkind.as_str(), load.disposition), ("r", _) | ("p", Disposition::Direct)) {
+    if !matches!(table.relkind.as_str(), "r" | "p") {
         let what = format!("{name} is a {}, which cannot be loaded this way", table.word());
         return Err(Error::new(Kind::Destination, what).hint("give the stream another `table`"));
     }
@@ -131,23 +125,12 @@ pub(super) async fn may_change(desk: &Desk, tx: &mut Tx, load: &StreamLoad, tabl
             "give the stream another `table`, or set `shared: true` on both (append or merge only)",
         );
     }
-    if load.disposition == Disposition::Replace {
-        let dependents = table::dependents(tx, table.oid).await?;
-        if !dependents.is_empty() {
-            return Err(dependents_error(load, &dependents));
-        }
-    }
     Ok(())
 }
 
-/// The refusal to replace a table that others stand on.
-pub(super) fn dependents_error(load: &StreamLoad, dependents: &[String]) -> Error {
-    Error::new(
-        Kind::Destination,
-        format!("table {} cannot be replaced: {} depends on it", load.table, dependents.join(", ")),
-    )
-    .hint("drop what depends on it and create it again after the load, or use write mode append or merge")
-    .stream(&load.stream)
+/// The types that the columns of a load get in a new table.
+fn plain_types(load: &StreamLoad) -> Result<Vec<PgType>> {
+    load.schema.fields().iter().map(|field| column_type(field)).collect()
 }
 
 /// Creates a table with the columns of the load, and `extra` ones of a table that it will replace.
@@ -155,25 +138,20 @@ async fn create(
     tx: &mut Tx,
     place: &Place,
     load: &StreamLoad,
-    with_key: bool,
+    types: &[PgType],
     extra: &[(String, PgType)],
-) -> Result<Vec<PgType>> {
-    let mut types = Vec::new();
-    let mut columns = Vec::new();
-    for field in load.schema.fields() {
-        let kind = column_type(field)?;
-        columns.push(format!("{} {kind}", ident(field.name())));
-        types.push(kind);
-    }
+) -> Result<()> {
+    let names = load.schema.fields().iter().map(|field| field.name());
+    let mut columns: Vec<String> =
+        names.zip(types).map(|(name, kind)| format!("{} {kind}", ident(name))).collect();
     columns.extend(extra.iter().map(|(name, kind)| format!("{} {kind}", ident(name))));
     if load.metadata {
         columns.push(format!("{} text DEFAULT {RUN_ID_DEFAULT}", ident(RUN_ID_COLUMN)));
     }
-    if with_key && !load.key.is_empty() {
+    if load.upsert && !load.key.is_empty() {
         columns.push(format!("PRIMARY KEY ({})", idents(load.key.iter().map(String::as_str))));
     }
-    tx.run(&format!("CREATE TABLE {} ({})", place.sql(), columns.join(", "))).await?;
-    Ok(types)
+    tx.run(&format!("CREATE TABLE {} ({})", place.sql(), columns.join(", "))).await.map(drop)
 }
 
 /// The staging table: fresh for the first slice of a stream that comes here; what an earlier
@@ -195,9 +173,13 @@ async fn stage(
             extra.push((column.name.clone(), column.kind.clone()));
         }
     }
-    let mut types = Vec::new();
-    for field in load.schema.fields() {
-        types.push(column_type(field)?);
+    let mut types = plain_types(load)?;
+    if let Some(table) = existing
+        && !bonds(tx, table.oid).await?.is_empty()
+    {
+        // Its rows will be exchanged: they are staged in the types that they will have there.
+        references(tx, load, target, table.oid).await?;
+        types = evolve::changes(load, table)?.types;
     }
     let mut columns: Vec<(String, String)> =
         load.schema.fields().iter().zip(&types).map(|(f, t)| (f.name().clone(), t.to_string())).collect();
@@ -217,7 +199,7 @@ async fn stage(
         return Ok(ready);
     }
     tx.run(&format!("DROP TABLE IF EXISTS {}", place.sql())).await?;
-    create(tx, &place, load, load.upsert, &extra).await?;
+    create(tx, &place, load, &types, &extra).await?;
     desk.set_staged(&load.stream, Some(Staged { columns, loads: Vec::new() }));
     Ok(ready)
 }

@@ -147,9 +147,12 @@ pub(super) async fn settled(desk: &Desk) -> Result<Tx> {
     answer.await.map_err(|error| match state_of(&error).as_str() {
         "57014" if error.kind() == Kind::Network => {
             let seconds = desk.server.ctx.deadlines.stall.as_secs_f64();
-            Error::new(Kind::Timeout, format!("a commit whose answer was lost is still under way after {seconds}s"))
-                .hint("look in pg_stat_activity what it waits for; the next run goes on from what became of it")
-                .cause(error)
+            Error::new(
+                Kind::Timeout,
+                format!("a commit whose answer was lost is still under way after {seconds}s"),
+            )
+            .hint("look in pg_stat_activity what it waits for; the next run goes on from what became of it")
+            .cause(error)
         }
         _ => error,
     })?;

@@ -17,6 +17,8 @@ pub(super) struct Column {
     pub default: Option<String>,
     /// The server computes its values.
     pub generated: bool,
+    /// The server gives its values (`GENERATED ALWAYS AS IDENTITY`) unless it is overridden.
+    pub always: bool,
 }
 
 /// A table, or whatever else has the name.
@@ -57,13 +59,12 @@ pub(super) async fn describe(tx: &mut Tx, place: &Place) -> Result<Option<Table>
 }
 
 fn describe_sql(place: &Place, version: u32) -> String {
-    let generated = if version >= 120_000 { "a.attgenerated <> '' OR " } else { "" };
+    let generated = if version >= 120_000 { "a.attgenerated <> ''" } else { "false" };
     format!(
         "SELECT c.oid::text, c.relkind::text, a.attname::text, \
          pg_catalog.format_type(a.atttypid, a.atttypmod), \
          (t.typreceive::text IN ('textrecv', 'enum_recv', 'namerecv', 'bpcharrecv'))::text, \
-         ({generated}a.attidentity = 'a')::text, \
-         pg_catalog.pg_get_expr(d.adbin, d.adrelid) \
+         ({generated})::text, pg_catalog.pg_get_expr(d.adbin, d.adrelid), (a.attidentity = 'a')::text \
          FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
          LEFT JOIN pg_catalog.pg_type t ON t.oid = a.atttypid \
@@ -87,16 +88,17 @@ fn read(rows: &[sqlx::postgres::PgRow]) -> Result<Option<Table>> {
             kind: PgType::parse(&text(row, 3)?.unwrap_or_default(), textual),
             generated: text(row, 5)?.as_deref() == Some("true"),
             default: text(row, 6)?,
+            always: text(row, 7)?.as_deref() == Some("true"),
         });
     }
     Ok(Some(table))
 }
 
-/// Objects that would lose the table if another took its name.
+/// Objects that would lose the table if another took its name, those that a person named.
 pub(super) fn dependents_sql(oid: u32) -> String {
     format!(
-        "SELECT DISTINCT 'view ' || r.ev_class::regclass::text FROM pg_catalog.pg_depend d \
-         JOIN pg_catalog.pg_rewrite r ON r.oid = d.objid \
+        "SELECT DISTINCT CASE v.relkind WHEN 'm' THEN 'materialized view ' ELSE 'view ' END || r.ev_class::regclass::text \
+         FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_rewrite r ON r.oid = d.objid JOIN pg_catalog.pg_class v ON v.oid = r.ev_class \
          WHERE d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass \
          AND d.refobjid = {oid} AND r.ev_class <> {oid} \
          UNION SELECT 'foreign key ' || quote_ident(conname) || ' of ' || conrelid::regclass::text \
@@ -107,12 +109,6 @@ pub(super) fn dependents_sql(oid: u32) -> String {
          JOIN pg_catalog.pg_publication p ON p.oid = pr.prpubid WHERE pr.prrelid = {oid} \
          UNION SELECT 'rule ' || quote_ident(rulename) FROM pg_catalog.pg_rewrite WHERE ev_class = {oid} ORDER BY 1"
     )
-}
-
-/// The names of a table's dependents.
-pub(super) async fn dependents(tx: &mut Tx, oid: u32) -> Result<Vec<String>> {
-    let rows = tx.run(&dependents_sql(oid)).await?;
-    rows.iter().map(|row| Ok(text(row, 0)?.unwrap_or_default())).collect()
 }
 
 /// A table as the contract describes it.

@@ -1,12 +1,15 @@
 //! Against a real server.
 
+mod bonds;
 mod evolve;
 mod faults;
 mod fence;
 mod merge;
 mod publish;
+mod refill;
 mod text_forms;
 mod values;
+mod watch;
 
 use std::sync::{Arc, Mutex};
 
@@ -62,6 +65,11 @@ impl Db {
 
     /// A session that has not begun.
     async fn open(&self, connection_id: &str, run_id: &str) -> Box<dyn Destination> {
+        self.open_as(USER, connection_id, run_id).await
+    }
+
+    /// The same as another user.
+    async fn open_as(&self, user: &str, connection_id: &str, run_id: &str) -> Box<dyn Destination> {
         let ctx = Context {
             run_id: run_id.into(),
             connection_id: connection_id.into(),
@@ -77,7 +85,7 @@ impl Db {
             host: Some(self.server.socket.display().to_string()),
             port: Some(self.server.port),
             database: Some(self.name.clone()),
-            user: Some(USER.into()),
+            user: Some(user.into()),
             pooler: self.pooler,
             ..PostgresSettings::default()
         };
@@ -89,6 +97,16 @@ impl Db {
         let destination = self.open(connection_id, run_id).await;
         destination.begin().await.unwrap();
         destination
+    }
+
+    /// Why tables kept their place, as the events say it.
+    fn kept_for(&self) -> Vec<String> {
+        let events = self.events.0.lock().unwrap();
+        let kept = events.iter().filter_map(|event| match &event.body {
+            waybill_protocol::Body::Runtime { detail } => detail.get("kept_for").map(ToString::to_string),
+            _ => None,
+        });
+        kept.collect()
     }
 
     /// Milliseconds of the `lock.waited` events.

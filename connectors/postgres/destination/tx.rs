@@ -61,7 +61,7 @@ impl Tx {
             own::SELF
         );
         let rows = session.begin_bulk("ISOLATION LEVEL READ COMMITTED READ WRITE", &then).await?;
-        let key = rows.first().map(|row| text(row, 1)).transpose()?.flatten();
+        let key = rows.last().map(|row| text(row, 1)).transpose()?.flatten();
         Ok(Tx { session, key, held: None })
     }
 

@@ -157,6 +157,21 @@ impl PgWriter {
         Ok(receipt)
     }
 
+    /// Whoever took the fence may have dropped or changed what this writer was writing into: then that
+    /// is what went wrong, and not what the server says about the table.
+    async fn explained(&self, error: Error) -> Error {
+        if !matches!(error.kind(), Kind::Schema | Kind::NotFound | Kind::Destination | Kind::Data) {
+            return error;
+        }
+        let Ok(mut tx) = Tx::begin(&self.desk.server).await else { return error };
+        let asked = fence(&self.desk, &mut tx).await;
+        tx.rollback().await;
+        match asked {
+            Err(locked) if locked.kind() == Kind::Locked => locked.cause(error),
+            _ => error,
+        }
+    }
+
     fn forget_pending(&mut self) {
         for s in self.streams.values_mut() {
             s.pending = 0;
@@ -198,7 +213,10 @@ impl Writer for PgWriter {
         }
         self.failed = true;
         let mut tx = self.transaction().await?;
-        self.send(&mut tx, stream, &batch).await.map_err(|e| e.stream(stream).origin(Origin::Destination))?;
+        if let Err(error) = self.send(&mut tx, stream, &batch).await {
+            drop(tx);
+            return Err(self.explained(error).await.stream(stream).origin(Origin::Destination));
+        }
         self.tx = Some(tx);
         self.failed = false;
         Ok(())
@@ -208,7 +226,10 @@ impl Writer for PgWriter {
         self.usable()?;
         self.failed = true;
         let tx = self.transaction().await?;
-        let receipt = self.finish(tx, commit).await.map_err(|e| e.origin(Origin::Destination))?;
+        let receipt = match self.finish(tx, commit).await {
+            Ok(receipt) => receipt,
+            Err(error) => return Err(self.explained(error).await.origin(Origin::Destination)),
+        };
         self.forget_pending();
         self.failed = false;
         Ok(receipt)

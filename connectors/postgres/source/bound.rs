@@ -3,8 +3,9 @@
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use waybill_protocol::state::WINDOW_LIMIT;
-use waybill_protocol::{CursorValue, Error, Kind, Logical, Result, StreamRead, WriteMode};
+use waybill_protocol::{CursorValue, Error, Kind, Logical, Result, StreamRead};
 
+use super::appends;
 use super::copy::one_row;
 use super::cursor::Cursor;
 use super::fence::Holder;
@@ -48,13 +49,6 @@ pub(super) async fn check(
     match usize::try_from(rows).unwrap_or(0) > WINDOW_LIMIT {
         true => Err(too_many(read, floor.as_ref(), top, holders)),
         false => Ok(()),
-    }
-}
-
-fn appends(read: &StreamRead) -> bool {
-    match read.selection.write {
-        Some(write) => write == WriteMode::Append,
-        None => read.primary_key.is_empty(),
     }
 }
 

@@ -6,7 +6,7 @@ use arrow_array::RecordBatch;
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt};
 use waybill_protocol::event::{Body, Outcome};
-use waybill_protocol::outlet::{BATCH_BYTES, BATCH_ROWS};
+use waybill_protocol::outlet::{BATCH_BYTES, batch_rows};
 use waybill_protocol::{Error, Kind, Level, Outlet, Result};
 
 use super::send::Sender;
@@ -45,7 +45,7 @@ impl Goal<'_> {
     }
 
     fn due(&self, decoder: &Decoder) -> bool {
-        if decoder.bytes() >= BATCH_BYTES / 2 || decoder.rows() >= BATCH_ROWS {
+        if decoder.bytes() >= BATCH_BYTES / 2 || decoder.rows() >= batch_rows() {
             return true;
         }
         match self {

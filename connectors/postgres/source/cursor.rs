@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use arrow_array::cast::AsArray;
 use arrow_array::types::TimestampMicrosecondType;
 use waybill_protocol::clock::clock_bound;
+use waybill_protocol::event::Body;
 use waybill_protocol::{CursorValue, Error, Logical, NullCursor, Result, StreamRead, StreamState, WriteMode};
 
 use super::copy::one_row;
@@ -25,7 +26,7 @@ pub(super) struct Cursor<'a> {
     pub(super) logical: Logical,
 }
 
-/// Refuses what would lose rows without saying so.
+/// Refuses what would lose rows without saying so; what a lookback only makes likely is said.
 pub(super) fn refuse(server: &Server, read: &StreamRead, cursor: &Cursor<'_>, shape: &Shape) -> Result<()> {
     let stream = &read.stream;
     if !cursor.logical.ordered() {
@@ -43,7 +44,7 @@ pub(super) fn refuse(server: &Server, read: &StreamRead, cursor: &Cursor<'_>, sh
         ))
         .hint("set write to merge"));
     }
-    if read.selection.lookback.is_some() || !moves_state(read) {
+    if !moves_state(read) {
         return Ok(());
     }
     let table = shape.table.as_ref();
@@ -56,6 +57,16 @@ pub(super) fn refuse(server: &Server, read: &StreamRead, cursor: &Cursor<'_>, sh
     } else {
         return Ok(());
     };
+    if let Some(lookback) = read.selection.lookback {
+        if super::appends(read) {
+            let message = format!(
+                "{stream} is read at_least_once, with a lookback of {lookback}: {why}. A row that is committed later than that after its cursor's value is not found"
+            );
+            let detail = serde_json::json!({"delivery": "at_least_once", "lookback": lookback.to_string()});
+            server.ctx.events.for_stream(stream).warn(Body::Runtime { detail }, message);
+        }
+        return Ok(());
+    }
     Err(Error::config(format!("{stream}: reading by cursor needs a lookback here: {why}"))
         .hint("set lookback on the stream: a duration for times (\"2h\"), a number for numbers"))
 }

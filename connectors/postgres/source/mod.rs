@@ -23,7 +23,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use waybill_protocol::{
     Catalog, Check, Context, Error, Logical, Outlet, Progress, Reading, Result, Slice, Source, StreamRead,
-    StreamSelection,
+    StreamSelection, WriteMode,
 };
 
 use super::session::Server;
@@ -91,6 +91,14 @@ fn ordered(read: &StreamRead) -> bool {
         _ => false,
     };
     read.ordered && by_value && moves_state(read)
+}
+
+/// Whether its rows are added; the default where there is no key.
+fn appends(read: &StreamRead) -> bool {
+    match read.selection.write {
+        Some(write) => write == WriteMode::Append,
+        None => read.primary_key.is_empty(),
+    }
 }
 
 /// Whether reading it moves state.

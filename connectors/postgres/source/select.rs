@@ -1,7 +1,7 @@
 //! The SELECT that a stream is read by.
 
 use arrow_schema::{DataType, Field};
-use waybill_protocol::{Error, IN_WINDOW_COLUMN, Kind, Logical, Result, StreamRead};
+use waybill_protocol::{Error, IN_WINDOW_COLUMN, Kind, Logical, Result, SchemaPolicy, StreamRead};
 
 use super::query::derived;
 use super::relation::RelationColumn;
@@ -76,8 +76,15 @@ pub(super) fn column(read: &StreamRead, columns: &[RelationColumn], field: &Fiel
     };
     let found = columns.iter().find(|c| c.name == *name).ok_or_else(|| changed("is gone".into()))?;
     let wanted = Logical::of(field)?;
-    expression(&format!("q.{}", sql::ident(name)), found.pg_type(), wanted)
-        .ok_or_else(|| changed(format!("is {} now and cannot be read as {wanted}", found.native)))
+    expression(&format!("q.{}", sql::ident(name)), found.pg_type(), wanted).ok_or_else(|| {
+        let error = changed(format!("is {} now and cannot be read as {wanted}", found.native));
+        match read.selection.schema_policy {
+            SchemaPolicy::Ignore => error.retry(false).hint(format!(
+                "set schema_policy: evolve to widen the column at the destination, or read it through a `query` that casts it to {wanted}"
+            )),
+            _ => error,
+        }
+    })
 }
 
 /// A column of a type as another: itself, or through a cast at the server that loses nothing.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use arrow_array::RecordBatch;
-use waybill_protocol::outlet::BATCH_BYTES;
+use waybill_protocol::outlet::{BATCH_BYTES, BATCH_ROWS, batch_rows};
 use waybill_protocol::{Change, Logical, Message, Outlet, Patch, Result, Scope, StreamRead, StreamState};
 
 use super::value::cursor_at;
@@ -63,7 +63,9 @@ impl<'a> Sender<'a> {
         self.bytes += batch.get_array_memory_size();
         self.outlet.batch(self.stream, batch).await?;
         if let Some(state) = reached
-            && (self.bytes >= BATCH_BYTES || self.last.elapsed() >= CHECKPOINT_EVERY)
+            && (self.bytes >= BATCH_BYTES
+                || self.last.elapsed() >= CHECKPOINT_EVERY
+                || batch_rows() < BATCH_ROWS)
         {
             checkpoint(self.outlet, self.stream, Some(&state)).await?;
             self.bytes = 0;

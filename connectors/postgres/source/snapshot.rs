@@ -80,7 +80,7 @@ pub(super) async fn begin(session: &mut Session, read: &StreamRead, before: &Sha
     }
     then.push_str(&format!("SELECT {}, {SERVER_SQL}", own::SELF));
     let rows = session.begin_bulk("ISOLATION LEVEL REPEATABLE READ READ ONLY", &then).await?;
-    let row = rows.first().ok_or_else(|| Error::internal("no answer to a query without FROM"))?;
+    let row = rows.last().ok_or_else(|| Error::internal("no answer to a query without FROM"))?;
     let held = text(row, 0)?.map(|key| Held::new(key, Purpose::Reading));
     let server = text(row, 1)?.unwrap_or_default();
     let shape = shape(session, read).await?;

@@ -59,6 +59,11 @@ impl Systems {
         self.sessions.destination(&self.events, &self.cancel).await.map_err(|e| self.clean(e))
     }
 
+    /// Opens the destination's system as a source.
+    pub(crate) async fn mirror(&self) -> Result<Arc<dyn Source>> {
+        self.sessions.mirror(&self.events, &self.cancel).await.map_err(|e| self.clean(e))
+    }
+
     /// An error without any secret.
     pub(crate) fn clean(&self, error: Error) -> Error {
         let record = error.record();

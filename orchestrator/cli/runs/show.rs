@@ -58,7 +58,7 @@ fn over_without_summary(entry: &RunEntry) -> bool {
 fn write_missing(terminal: &Terminal, archive: &Archive<'_>, entry: &RunEntry) -> Option<PathBuf> {
     match archive.rebuild_missing(write) {
         Ok(written) => {
-            let ours = written.into_iter().find(|(run, _)| run.run_id == entry.run_id);
+            let ours = written.into_iter().find(|(run, _)| run.log_path == entry.log_path);
             let (_, path) = ours?;
             terminal.note(&format!("rebuilt from its log: {}\n", path.display()));
             Some(path)

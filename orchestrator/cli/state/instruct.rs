@@ -1,22 +1,17 @@
 //! `waybill state reset` and `waybill state accept`: instructions for the next run.
 
-use std::collections::BTreeMap;
-
-use chrono::Utc;
 use clap::Args;
-use serde_json::{Value, json};
-use waybill_protocol::{Error, Kind, Result, SyncMode};
+use waybill_protocol::{Error, Result, StreamSelection, SyncMode};
 
 use super::choose;
 use super::view::value_text;
+use super::write::{self, Done, Manner, Order};
 use crate::cli::connection::glob::fits;
 use crate::cli::terminal::Terminal;
 use crate::store::config::{Connection, load};
-use crate::store::edit::ensure_id;
-use crate::store::lock::{Holder, RunLock};
 use crate::store::nearest::did_you_mean;
 use crate::store::project::Project;
-use crate::store::state::{StateEntry, merge_state, put_instruction};
+use crate::store::state::StateEntry;
 
 /// Exit code where a flag is missing and nobody can be asked.
 const USAGE: u8 = 2;
@@ -33,6 +28,19 @@ pub struct InstructArgs {
     /// All streams of the connection
     #[arg(long)]
     pub(super) all: bool,
+    /// Only say what would be written
+    #[arg(long)]
+    pub(super) dry_run: bool,
+}
+
+/// Which streams are loaded again.
+#[derive(Debug, Args)]
+pub struct ResetArgs {
+    #[command(flatten)]
+    pub(super) streams: InstructArgs,
+    /// Do not ask
+    #[arg(short, long)]
+    pub(super) yes: bool,
 }
 
 /// What the next run is to do.
@@ -83,20 +91,13 @@ impl Instruction {
     }
 }
 
-/// What was written for a stream, or why nothing was.
-#[derive(Debug)]
-pub(super) struct Done {
-    pub(super) stream: String,
-    pub(super) written: bool,
-    pub(super) words: String,
-}
-
-/// Writes an instruction for streams of a connection.
+/// Writes an instruction for streams of a connection. `yes` says that nobody needs to be asked.
 pub(super) fn instruct(
     terminal: &Terminal,
     project: &Project,
     args: &InstructArgs,
     instruction: Instruction,
+    yes: bool,
 ) -> Result<u8> {
     let config = load(project)?;
     let connection = config.connection(&args.name)?;
@@ -115,30 +116,21 @@ pub(super) fn instruct(
             }
         },
     };
-    let done = write(project, &args.name, &streams, instruction)?;
-    show(terminal, args, instruction, &done)?;
+    if !yes && !args.dry_run {
+        if terminal.no_input() {
+            terminal.error(&choose::unconfirmed(connection, instruction));
+            return Ok(USAGE);
+        }
+        // Where nobody sits, the command line itself is the answer.
+        if terminal.interactive() && !choose::confirm(connection, &streams, instruction)? {
+            terminal.note("nothing was changed");
+            return Ok(0);
+        }
+    }
+    let manner = Manner { word: instruction.word(), dry_run: args.dry_run };
+    let done = write(project, &args.name, &streams, instruction, manner)?;
+    write::show(terminal, project, &args.name, manner, &done)?;
     Ok(0)
-}
-
-fn show(terminal: &Terminal, args: &InstructArgs, instruction: Instruction, done: &[Done]) -> Result<()> {
-    if terminal.json_wanted() {
-        let entry =
-            |done: &Done| json!({"stream": done.stream, "written": done.written, "next_run": done.words});
-        let streams: Vec<Value> = done.iter().map(entry).collect();
-        return terminal.json(&json!({
-            "connection": args.name,
-            "instruction": instruction.word(),
-            "streams": streams,
-        }));
-    }
-    for done in done {
-        let what = if done.written { instruction.word() } else { "unchanged" };
-        terminal.out(&format!("{}  {what}: {}", terminal.paint("1", &done.stream), done.words))?;
-    }
-    if done.iter().any(|done| done.written) {
-        terminal.note(&format!("\nnext: waybill run {}", args.name));
-    }
-    Ok(())
 }
 
 /// The streams that an instruction can be meant for.
@@ -152,7 +144,7 @@ pub(super) fn candidates(connection: &Connection) -> Vec<String> {
 }
 
 /// The named streams; one that the connection cannot have is refused before anything is written.
-fn named(connection: &Connection, wanted: &[String]) -> Result<Vec<String>> {
+pub(super) fn named(connection: &Connection, wanted: &[String]) -> Result<Vec<String>> {
     let known = candidates(connection);
     let mut streams: Vec<String> = Vec::new();
     for name in wanted {
@@ -175,51 +167,31 @@ pub(super) fn write(
     name: &str,
     streams: &[String],
     instruction: Instruction,
+    manner: Manner,
 ) -> Result<Vec<Done>> {
-    let id = ensure_id(project, name)?;
-    let holder = Holder {
-        run_id: format!("`state {}`", instruction.word()),
-        pid: std::process::id(),
-        since: Utc::now(),
-        connection: name.to_owned(),
-    };
-    let _lock = RunLock::acquire(project, id, &holder, None).map_err(|error| match error.kind() {
-        Kind::Locked => Error::new(Kind::Locked, error.message()).hint(format!(
-            "wait until it has ended (waybill runs events {name} --follow), then say it again"
-        )),
-        _ => error,
-    })?;
-    // A run may have ended, and moved the state, until the lock was ours.
-    let config = load(project)?;
-    let connection = config.connection(name)?;
-    let mut done = Vec::new();
-    let mut updates: BTreeMap<String, Value> = BTreeMap::new();
-    for stream in streams {
-        if let Some(words) = pointless(connection, stream, instruction) {
-            done.push(Done { stream: stream.clone(), written: false, words });
-            continue;
-        }
-        let (entry, words) = instruction.entry(connection.state.get(stream));
-        if updates.is_empty() {
-            put_instruction(project, name, stream, &entry)?;
-        }
-        updates.insert(stream.clone(), entry.to_value());
-        done.push(Done { stream: stream.clone(), written: true, words });
-    }
-    // The first one is there, with the backup; the others follow without one of their own.
-    let merged = merge_state(project, id, &connection.state_as_loaded, &updates)?;
-    if let Some((stream, why)) = merged.left.first() {
-        return Err(Error::config(format!("{stream}: nothing was written: {why}")).hint("try again"));
-    }
-    Ok(done)
+    write::carry_out(project, name, manner, |connection| {
+        let order = |stream: &String| {
+            if let Some(words) = pointless(connection, stream, instruction) {
+                return Order { stream: stream.clone(), entry: None, words };
+            }
+            let (entry, words) = instruction.entry(connection.state.get(stream));
+            Order { stream: stream.clone(), entry: Some(entry), words }
+        };
+        Ok(streams.iter().map(order).collect())
+    })
 }
 
 /// Why an instruction would change nothing.
 fn pointless(connection: &Connection, stream: &str, instruction: Instruction) -> Option<String> {
-    let own = connection.streams.iter().find(|s| s.name == stream);
-    let selection = own.or_else(|| connection.streams.iter().find(|s| fits(&s.name, stream)))?;
+    let selection = selection_of(connection, stream)?;
     (selection.mode == SyncMode::FullRefresh).then(|| match instruction {
         Instruction::Reset => "its mode is full_refresh: every run loads it whole anyway".to_owned(),
         Instruction::Accept => "its mode is full_refresh: no run looks at its state".to_owned(),
     })
+}
+
+/// The selection that stands for a stream: its own, or that of a pattern.
+pub(super) fn selection_of<'a>(connection: &'a Connection, stream: &str) -> Option<&'a StreamSelection> {
+    let own = connection.streams.iter().find(|s| s.name == stream);
+    own.or_else(|| connection.streams.iter().find(|s| fits(&s.name, stream)))
 }

@@ -8,14 +8,16 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use waybill_protocol::{Commit, CursorValue, StateRow, StreamState, TableRef};
 
-use super::instruct::{InstructArgs, Instruction, candidates, instruct, write};
+use super::instruct::{InstructArgs, Instruction, candidates, instruct};
 use super::show;
 use super::view::Standing;
+use super::write::{Done, Manner};
 use crate::cli::args::{ColorChoice, LookFlags};
 use crate::cli::connection::session::Systems;
 use crate::cli::terminal::Terminal;
 use crate::store::config::load;
 use crate::store::lock::{Holder, RunLock};
+use crate::store::project::Project;
 use crate::store::state::StateEntry;
 use crate::store::testing::Home;
 
@@ -42,6 +44,16 @@ fn plain() -> Terminal {
 
 fn names(list: &[&str]) -> Vec<String> {
     list.iter().map(|name| (*name).to_owned()).collect()
+}
+
+fn write(
+    project: &Project,
+    name: &str,
+    streams: &[String],
+    instruction: Instruction,
+) -> waybill_protocol::Result<Vec<Done>> {
+    let manner = Manner { word: instruction.word(), dry_run: false };
+    super::instruct::write(project, name, streams, instruction, manner)
 }
 
 #[test]
@@ -136,10 +148,14 @@ async fn without_anybody_to_ask_a_missing_flag_is_wrong_usage() {
     let home = home(&json!({}));
     let before = home.config();
     let terminal = Terminal::new(&LookFlags { no_input: true, ..LookFlags::default() });
-    let args = InstructArgs { name: "shop".into(), stream: vec![], all: false };
-    assert_eq!(instruct(&terminal, &home.project, &args, Instruction::Reset).unwrap(), 2);
+    let mut args = InstructArgs { name: "shop".into(), stream: vec![], all: false, dry_run: false };
+    assert_eq!(instruct(&terminal, &home.project, &args, Instruction::Reset, true).unwrap(), 2);
+    args.all = true;
+    assert_eq!(instruct(&terminal, &home.project, &args, Instruction::Reset, false).unwrap(), 2);
+    args.dry_run = true;
+    assert_eq!(instruct(&terminal, &home.project, &args, Instruction::Reset, false).unwrap(), 0);
     assert_eq!(home.config(), before);
-    let args = InstructArgs { name: "shop".into(), stream: names(&["ordres"]), all: false };
-    let error = instruct(&terminal, &home.project, &args, Instruction::Reset).unwrap_err();
+    args = InstructArgs { stream: names(&["ordres"]), all: false, ..args };
+    let error = instruct(&terminal, &home.project, &args, Instruction::Reset, true).unwrap_err();
     assert!(error.message().contains("did you mean \"orders\""), "{error}");
 }

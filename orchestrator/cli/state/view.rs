@@ -138,7 +138,7 @@ fn standing(entry: Option<&StateEntry>, row: Option<&StateRow>) -> Standing {
                 Standing::Agrees
             } else if entry.untouched() {
                 Standing::Differs
-            } else if row.based_on.as_deref() == Some(entry.content_digest().as_str()) {
+            } else if row.based_on.as_deref() == Some(entry.whole_digest().as_str()) {
                 Standing::EditFollowed
             } else {
                 Standing::Edited

@@ -251,15 +251,27 @@ fn shared(
             places.entry(value).or_default().push(index);
         }
     }
+    let names: Vec<Option<String>> = connections
+        .iter()
+        .map(|found| match found {
+            Ok(connection) => Some(connection.name.clone()),
+            Err(invalid) => invalid.name.clone(),
+        })
+        .collect();
+    let name_of = |index: usize| match names.get(index) {
+        Some(Some(name)) if member != "name" => format!(" ({})", shown(name)),
+        _ => String::new(),
+    };
     for (value, places) in places.iter().filter(|(_, places)| places.len() > 1) {
         for index in places {
             let here = JsonPath::default().key("connections").index(*index).key(member);
             let others: Vec<String> = places
                 .iter()
                 .filter(|other| *other != index)
-                .map(|other| format!("connections[{other}]"))
+                .map(|other| format!("connections[{other}]{}", name_of(*other)))
                 .collect();
-            let message = format!("{} is also that of {}", shown(value), others.join(", "));
+            let message =
+                format!("{}{} is also that of {}", shown(value), name_of(*index), others.join(", "));
             let error = text.error(&here, message).hint(hint);
             match connections.get_mut(*index) {
                 Some(Err(invalid)) => invalid.errors.push(error.record()),

@@ -80,6 +80,19 @@ impl StateEntry {
         entry
     }
 
+    /// The same after a run that followed an edit or an instruction: its digest is like no other.
+    /// A person who then makes the same edit once more is told from a run that could not write what
+    /// it had done.
+    pub fn written_after_edit(cursor: Option<Value>, data: Option<Value>) -> StateEntry {
+        let mut entry = StateEntry::Position { cursor, digest: None, data };
+        let salt = Uuid::new_v4().simple().to_string();
+        let own = salted(&salt, &entry.content());
+        if let StateEntry::Position { digest, .. } = &mut entry {
+            *digest = Some(own);
+        }
+        entry
+    }
+
     /// A fresh instruction to load everything again.
     pub fn reset() -> StateEntry {
         StateEntry::Reset { nonce: Uuid::new_v4().to_string() }
@@ -141,13 +154,26 @@ impl StateEntry {
         digest(&self.content())
     }
 
+    /// The digest of the entry as it stands, with the digest that the program wrote into it: what a
+    /// run is based on.
+    pub fn whole_digest(&self) -> String {
+        digest(&self.to_value())
+    }
+
     /// Whether the entry is as the program wrote it.
     pub fn untouched(&self) -> bool {
         match self {
-            StateEntry::Position { digest: Some(digest), .. } => *digest == self.content_digest(),
+            StateEntry::Position { digest: Some(digest), .. } => match digest.split_once('.') {
+                Some((salt, _)) => *digest == salted(salt, &self.content()),
+                None => *digest == self.content_digest(),
+            },
             _ => false,
         }
     }
+}
+
+fn salted(salt: &str, content: &Value) -> String {
+    format!("{salt}.{}", digest(&json!([salt, content])))
 }
 
 fn position(map: &Map<String, Value>) -> std::result::Result<StateEntry, String> {
@@ -207,5 +233,17 @@ mod tests {
         value["cursor"] = json!("2024-04-01");
         assert!(!StateEntry::parse(&value).unwrap().untouched());
         assert_ne!(StateEntry::reset().nonce(), StateEntry::reset().nonce());
+    }
+
+    #[test]
+    fn after_an_edit_the_same_position_is_written_with_another_digest() {
+        let after = || StateEntry::written_after_edit(Some(json!(7)), None);
+        let (one, two) = (after(), after());
+        assert!(one.untouched() && two.untouched());
+        assert_ne!(one.whole_digest(), two.whole_digest());
+        assert_eq!(one.content(), two.content());
+        let mut value = one.to_value();
+        value["cursor"] = json!(6);
+        assert!(!StateEntry::parse(&value).unwrap().untouched());
     }
 }

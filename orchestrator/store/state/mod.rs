@@ -1,5 +1,6 @@
 //! A connection's member `state`: what each stream's entry says, and writing it.
 
+mod document;
 mod entry;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use super::edit::{Backup, change, find_by_name};
 use super::project::Project;
 use entry::MEMBERS;
 
+pub use document::{DOCUMENT_VERSION, StateDocument, StreamDocument};
 pub use entry::StateEntry;
 
 /// What a merge did.
@@ -107,12 +109,24 @@ fn put(connection: &mut Value, stream: &str, entry: &Value) {
 /// Writes an entry of a person's command (`state reset`, `accept`, `set`). The caller holds the
 /// run lock.
 pub fn put_instruction(project: &Project, connection: &str, stream: &str, entry: &StateEntry) -> Result<()> {
+    put_instructions(project, connection, &BTreeMap::from([(stream.to_owned(), entry.clone())]))
+}
+
+/// Writes entries of a person's command for several streams, in one edit with one backup. The
+/// caller holds the run lock.
+pub fn put_instructions(
+    project: &Project,
+    connection: &str,
+    entries: &BTreeMap<String, StateEntry>,
+) -> Result<()> {
     change(project, Backup::Keep, |text: &ConfigText, document| {
         let found = find_by_name(text, document, connection)?;
         if found.get("state").is_some_and(|state| !state.is_object()) {
             return Err(Error::config(format!("{}: state of {connection:?} is not an object", text.name())));
         }
-        put(found, stream, &entry.to_value());
+        for (stream, entry) in entries {
+            put(found, stream, &entry.to_value());
+        }
         Ok(())
     })
 }

@@ -36,6 +36,22 @@ async fn a_run_that_was_overtaken_commits_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_staging_table_another_run_took_says_that_it_was_overtaken() {
+    let db = Db::new("fence_stage");
+    let first = db.begin("c1", "r1").await;
+    let staged = load_of("orders", two_columns(), Disposition::Replace);
+    let mut writer = first.writer("orders").await.unwrap();
+    writer.prepare(&staged).await.unwrap();
+
+    let second = db.begin("c1", "r2").await;
+    load(&*second, &staged, &[(1, "a")], "k1").await.unwrap();
+    second.publish(&staged, &commit_of("k2", "orders")).await.unwrap();
+    let error = writer.write("orders", super::rows(&[(2, "b")])).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Locked, "{error}");
+    assert_eq!(db.sql("SELECT string_agg(note, '') FROM sales.orders"), "a");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_runs_may_begin_at_once() {
     let db = Db::new("begin");
     let mut opened = Vec::new();

@@ -1,5 +1,9 @@
 //! Signals, time budgets, and two runs at once.
 
+mod moments;
+mod pipes;
+mod queries;
+
 use serde_json::{Value, json};
 
 use crate::fixture::{Project, script};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::fixture::proxy::{Fault, Proxy, Trap, Way};
-use crate::fixture::{Project, tell};
+use crate::fixture::{Project, tell, wait_until};
 use crate::kill_anywhere::route::{From, Route, To};
 use crate::kill_anywhere::rows::TABLES;
 use crate::server::PgServer;
@@ -21,17 +21,19 @@ struct Cut {
     server: &'static PgServer,
     /// How long anything may be silent, where that is tried.
     patience: Option<u64>,
+    /// The first wait before another attempt, where it has to be long enough for a server to come back.
+    backoff: Option<u64>,
 }
 
 impl Cut {
     fn source(name: &'static str, later: bool) -> Cut {
         let route = Route::new(name, From::Postgres, To::Sqlite, later);
-        Cut { name, route, side: "connections", server: PgServer::shared(), patience: None }
+        Cut { name, route, side: "connections", server: PgServer::shared(), patience: None, backoff: None }
     }
 
     fn destination(name: &'static str, later: bool) -> Cut {
         let route = Route::new(name, From::Sqlite, To::Postgres, later);
-        Cut { name, route, side: "destinations", server: PgServer::shared(), patience: None }
+        Cut { name, route, side: "destinations", server: PgServer::shared(), patience: None, backoff: None }
     }
 
     fn through(&self, project: &Project, port: u16) {
@@ -39,6 +41,9 @@ impl Cut {
             match self.side {
                 "connections" => config["connections"][0]["schema"]["port"] = json!(port),
                 _ => config["destinations"]["warehouse"]["port"] = json!(port),
+            }
+            if let Some(ms) = self.backoff {
+                config["connections"][0]["backoff_ms"] = json!(ms);
             }
             if let Some(ms) = self.patience {
                 config["connections"][0]["query_timeout_ms"] = json!(ms);
@@ -63,13 +68,15 @@ impl Cut {
         self.through(&project, proxy.port);
         let cut = project.run();
         let sprung = proxy.sprung();
+        wait_until("the server to be back", || !proxy.acting());
         let place = format!("{}: {what}", self.name);
-        assert!([0, 75].contains(&cut.code), "{place}: {cut:?}");
-        if cut.code == 75 {
+        // Where some streams had their rows already, the others' failure makes the run partial.
+        assert!([0, 5, 75].contains(&cut.code), "{place}: {cut:?}");
+        if cut.code != 0 {
             let error = &project.summary()["error"];
             let kind = error["kind"].as_str().unwrap_or_default();
-            let known = ["network", "timeout"].contains(&kind) || error["retryable"] == true;
-            assert!(known && error["hint"].is_string(), "{place}: {error}");
+            let passing = ["network", "timeout"].contains(&kind) && error["retryable"] == true;
+            assert!(passing && error["hint"].is_string(), "{place}: {error}");
         } else {
             self.whole(&project, &place);
         }
@@ -170,17 +177,19 @@ fn a_silent_server_is_given_up() {
 
 #[test]
 fn a_server_that_is_killed_keeps_what_it_acknowledged() {
-    let server: &'static PgServer = Box::leak(Box::new(PgServer::start(&["fsync=on"])));
-    for (name, side, from, to) in [
-        ("cut_crash_destination", "destinations", From::Sqlite, To::Postgres),
-        ("cut_crash_source", "connections", From::Postgres, To::Sqlite),
-    ] {
+    // A killed process loses nothing that it gave to the system: without fsync it is as exact.
+    let server: &'static PgServer = Box::leak(Box::new(PgServer::start(&[])));
+    let through = |name, side, from, to| {
         let route = Route::on(server, name, from, to, true);
-        let cut = Cut { name, route, side, server, patience: None };
-        let crash = |signal: &'static str| Arc::new(move || server.crash(signal));
-        cut.sweep("killed before", Way::Out, 60, 41, &Fault::Before(crash("KILL")));
-        cut.sweep("stopped before", Way::Commit, 3, 1, &Fault::Before(crash("QUIT")));
-        cut.sweep("killed after", Way::Commit, 3, 2, &Fault::After(crash("KILL")));
-    }
+        Cut { name, route, side, server, patience: None, backoff: Some(300) }
+    };
+    let crash = |signal: &'static str| Arc::new(move || server.crash(signal));
+    let cut = through("cut_crash_destination", "destinations", From::Sqlite, To::Postgres);
+    cut.sweep("killed before", Way::Out, 60, 41, &Fault::Before(crash("KILL")));
+    cut.sweep("stopped before", Way::Commit, 3, 1, &Fault::Before(crash("QUIT")));
+    cut.sweep("killed after", Way::Commit, 3, 2, &Fault::After(crash("KILL")));
+    let cut = through("cut_crash_source", "connections", From::Postgres, To::Sqlite);
+    cut.sweep("killed before", Way::Out, 9, 4, &Fault::Before(crash("KILL")));
+    cut.sweep("stopped before", Way::In, 130, 70, &Fault::Before(crash("QUIT")));
     server.stop();
 }

@@ -249,8 +249,10 @@ impl Server {
             true => "pid = pg_backend_pid()".to_owned(),
             false => format!("pid = {pid} AND backend_start = {}", sql::literal(since)),
         };
+        // A statement that waits for its client, to hear the rest of it or to be heard, is not at work.
         let sql = format!(
-            "SELECT 1 FROM pg_stat_activity WHERE {process} AND coalesce(state, 'active') = 'active'"
+            "SELECT 1 FROM pg_stat_activity WHERE {process} AND coalesce(state, 'active') = 'active' \
+             AND wait_event_type IS DISTINCT FROM 'Client'"
         );
         let mut conn = self.options.connect().await?;
         let found = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_optional(&mut conn).await?;
@@ -270,7 +272,8 @@ impl Server {
         self.ctx.events.info(Body::ConnectionClosed { role }, message);
     }
 
-    /// Has the server cancel what a lost connection was doing.
+    /// Has the server end what a lost connection was doing, its transaction with it: one that only
+    /// waits for its next statement would hold its locks until its client is missed.
     pub(super) fn cancel(self: &Arc<Server>, pid: i32, since: String) {
         // Behind a pooler the backend may serve somebody else by now: there the statement's own
         // limit and the closed connection have to do.
@@ -284,7 +287,7 @@ impl Server {
             let work = async {
                 let Ok(mut conn) = server.options.connect().await else { return };
                 let sql = format!(
-                    "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE pid = {pid} AND backend_start = {}",
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = {pid} AND backend_start = {}",
                     sql::literal(&since)
                 );
                 let _ = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut conn).await;

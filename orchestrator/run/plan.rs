@@ -165,7 +165,7 @@ async fn settle(
         destination: &*run.destination,
         entry: run.state.get(&selection.name),
     };
-    let decision = decide(&grounds, &selection, &modes, row, &table, &print).await?;
+    let decision = asked(run, || decide(&grounds, &selection, &modes, row, &table, &print)).await?;
     let replace = decision.start == Start::Rebuild || modes.write == WriteMode::Overwrite;
     let recorded =
         record_of(&run.connection_id, &selection.name, holdings).filter(|record| record.table == table);
@@ -304,6 +304,11 @@ fn held_at(decision: &Decision, row: Option<&StateRow>, replace: bool) -> Held {
     Held { state, rows, ..Held::default() }
 }
 
+/// An answer of the destination, asked for again while a passing fault is in the way.
+async fn asked<T, F: Future<Output = Result<T>>>(run: &Run, question: impl Fn() -> F) -> Result<T> {
+    run.policy.steadily(&run.events, &run.stop, question).await
+}
+
 /// Loads the window of an append by cursor and the ledger of files.
 async fn fill(
     run: &Run,
@@ -315,7 +320,7 @@ async fn fill(
 ) -> Result<()> {
     let continues = matches!(decision.start, Start::Continue(_)) && held.state.is_some();
     if modes.files && modes.mode == SyncMode::Incremental && continues {
-        held.parts = run.destination.parts(&selection.name).await?;
+        held.parts = asked(run, || run.destination.parts(&selection.name)).await?;
     }
     if let Some((cursor, _)) = &modes.cursor
         && modes.mode == SyncMode::Incremental
@@ -325,8 +330,8 @@ async fn fill(
         // A start that a person set has no known rows; what the destination holds is cleared then.
         let stored = held.state.as_ref().and_then(|state| state.window.clone()).filter(|_| continues);
         if let Some(stored) = stored {
-            let filled =
-                window.fill(run.destination.window(&selection.name).await?, &stored, &selection.name);
+            let entries = asked(run, || run.destination.window(&selection.name)).await?;
+            let filled = window.fill(entries, &stored, &selection.name);
             match filled {
                 Err(error) if decision.rule == "1" => {
                     let message =

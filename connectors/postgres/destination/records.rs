@@ -142,6 +142,19 @@ pub(super) async fn settled(desk: &Desk) -> Result<Tx> {
     let limit = desk.server.ctx.deadlines.stall.as_millis();
     tx.run(&format!("SET LOCAL statement_timeout = {}", limit.clamp(1, i32::MAX as u128))).await?;
     let sql = format!("SELECT 1 FROM {} WHERE connection_id = $1 FOR UPDATE", desk.book(CONNECTIONS));
-    tx.wait("a commit whose answer was lost", &sql, Args::default().with(desk.connection_id())?).await?;
+    let answer = tx.wait("a commit whose answer was lost", &sql, Args::default().with(desk.connection_id())?);
+    // The limit is ours: nobody else had the server cancel anything.
+    answer.await.map_err(|error| match state_of(&error).as_str() {
+        "57014" if error.kind() == Kind::Network => {
+            let seconds = desk.server.ctx.deadlines.stall.as_secs_f64();
+            Error::new(
+                Kind::Timeout,
+                format!("a commit whose answer was lost is still under way after {seconds}s"),
+            )
+            .hint("look in pg_stat_activity what it waits for; the next run goes on from what became of it")
+            .cause(error)
+        }
+        _ => error,
+    })?;
     Ok(tx)
 }

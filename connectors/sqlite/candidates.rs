@@ -46,6 +46,18 @@ pub(crate) fn cursors(
         let reason = "integer primary key: finds new rows, not changed ones".to_owned();
         out.push(CursorCandidate { column: key.name.clone(), indexed: true, reason });
     }
+    // Known to be indexed, so that a cursor chosen by hand is read in order too. Texts and UUIDs
+    // seldom grow, and are not worth proposing.
+    for column in columns.iter().filter(|c| indexed.iter().any(|name| same(name, &c.name))) {
+        let worded = |l: Logical| matches!(l, Logical::Text | Logical::Uuid);
+        let field = schema.field_with_name(&column.name).ok();
+        let logical = field.and_then(|field| Logical::of(field).ok());
+        let known = out.iter().any(|candidate| candidate.column == column.name);
+        if !known && logical.is_some_and(|l| l.ordered() && !worded(l)) {
+            let reason = "has an index: good if it only grows".to_owned();
+            out.push(CursorCandidate { column: column.name.clone(), indexed: true, reason });
+        }
+    }
     Ok(out)
 }
 
@@ -69,9 +81,9 @@ pub(crate) fn cursor_names(columns: &[Column], schema: &Schema) -> Vec<CursorCan
 /// What a person should know about reading by these cursors.
 pub(crate) fn notes(cursors: &[CursorCandidate], schema: &Schema) -> Vec<String> {
     let logical = |name: &str| schema.field_with_name(name).ok().and_then(|f| Logical::of(f).ok());
-    let timed = cursors
-        .iter()
-        .any(|c| !matches!(logical(&c.column), Some(Logical::Int16 | Logical::Int32 | Logical::Int64)));
+    let timed = cursors.iter().any(|c| {
+        matches!(logical(&c.column), Some(Logical::Date | Logical::Timestamp | Logical::TimestampTz))
+    });
     if timed {
         vec!["a time as cursor comes from an application's clock: give it a `lookback`".to_owned()]
     } else {

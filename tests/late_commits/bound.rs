@@ -49,7 +49,7 @@ fn in_sqlite_too() {
         json!({"name": "t", "mode": "incremental", "cursor": "at", "write": "append", "primary_key": ["id"]});
     let project =
         Project::new(crate::fixture::one_connection("sqlite", json!({"path": "s.db", "streams": [stream]})));
-    sqlite_rows(&project.path("s.db"), "CREATE TABLE t (id INTEGER PRIMARY KEY, at TEXT)");
+    sqlite_rows(&project.path("s.db"), "CREATE TABLE t (id INTEGER PRIMARY KEY, at DATETIME)");
     sqlite_rows(
         &project.path("s.db"),
         "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 1000001)

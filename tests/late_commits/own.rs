@@ -19,11 +19,13 @@ struct Load {
     database: Database,
     project: Project,
     gate: Gate,
+    read: String,
 }
 
 impl Load {
     /// `slow` is loaded as said; `read` is what is read by cursor.
     fn new(name: &str, more: &str, slow: Value, read: &str) -> Load {
+        let reads = format!("\"stream\":\"{read}\"");
         let database = Database::new(name);
         database.sql(SLOW);
         database.sql(more);
@@ -40,7 +42,7 @@ impl Load {
         }
         let project = postgres::source_at(schema, json!([read, stream]));
         postgres::destination(&project, &database);
-        Load { database, project, gate }
+        Load { database, project, gate, read: reads }
     }
 
     /// One run in which the reader looks who is open while the load is; meanwhile a row is committed.
@@ -60,7 +62,7 @@ impl Load {
         wait_until("the load", || self.database.sql(&waits) == "1" && self.database.sql(&loads) == "1");
         self.database.sql("INSERT INTO t (note) VALUES ('beside')");
         self.gate.open();
-        self.project.wait_for_event("stream.finished", "\"copies.copy\"");
+        self.project.wait_for_event("stream.finished", &self.read);
         lock.run("SELECT pg_advisory_unlock(1)");
         running.wait().exits(0);
     }

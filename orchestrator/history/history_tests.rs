@@ -202,17 +202,17 @@ fn a_log_without_a_first_line_is_no_reason_to_write_a_summary() {
     std::fs::write(folder.join("notes.txt"), "x").unwrap();
     std::fs::create_dir_all(project.logs().join("not-a-date")).unwrap();
     let (runs, logs) = (project.runs(), project.logs());
-    let mut archive = Archive::new(&runs, &logs, "here", &|_| false);
-    let listed = archive.list(None).unwrap();
-    assert!(
-        listed
-            .iter()
-            .all(|run| run.status == RunStatus::Running && run.presumed && run.connection == "my_crm")
-    );
-    archive.now = Utc::now() + chrono::TimeDelta::seconds(130);
+    // A run signs its lock before it makes its log: one that nobody holds it for was killed.
+    std::fs::create_dir_all(runs.join(".locks")).unwrap();
+    std::fs::write(runs.join(".locks/c1.lock"), "{\"run_id\":\"r-1\"}").unwrap();
+    let archive = Archive::new(&runs, &logs, "here", &|id| id == "c1");
+    let status = |run| archive.list(None).unwrap().into_iter().find(|r| r.run_id == run).unwrap().status;
+    assert_eq!((status("r-1"), status("r-2")), (RunStatus::Running, RunStatus::Crashed));
+    let archive = Archive::new(&runs, &logs, "here", &|_| false);
     let listed = archive.list(None).unwrap();
     assert_eq!(listed.len(), 2);
-    assert!(listed.iter().all(|run| run.status == RunStatus::Crashed));
+    assert!(listed.iter().all(|run| run.status == RunStatus::Crashed && run.presumed));
+    assert!(listed.iter().all(|run| run.connection == "my_crm"));
     assert!(archive.rebuild_missing(write).unwrap().is_empty());
     archive.show(&listed[0]).unwrap();
 }

@@ -129,10 +129,10 @@ impl Cut {
 fn a_source_that_is_cut_off_is_read_exactly() {
     for (name, later) in [("cut_source_first", false), ("cut_source_later", true)] {
         let cut = Cut::source(name, later);
-        cut.sweep("reset", Way::Out, 7, 1, &Fault::Reset);
-        cut.sweep("all reset", Way::In, 61, 5, &Fault::ResetAll);
-        cut.sweep("closed", Way::In, 83, 17, &Fault::Close);
-        cut.sweep("half", Way::In, 97, 23, &Fault::Half);
+        cut.sweep("reset", Way::Out, 9, 1, &Fault::Reset);
+        cut.sweep("all reset", Way::In, 89, 5, &Fault::ResetAll);
+        cut.sweep("closed", Way::In, 97, 17, &Fault::Close);
+        cut.sweep("half", Way::In, 113, 23, &Fault::Half);
     }
 }
 
@@ -140,10 +140,10 @@ fn a_source_that_is_cut_off_is_read_exactly() {
 fn a_destination_that_is_cut_off_is_loaded_exactly() {
     for (name, later) in [("cut_destination_first", false), ("cut_destination_later", true)] {
         let cut = Cut::destination(name, later);
-        cut.sweep("reset", Way::Out, 23, 1, &Fault::Reset);
-        cut.sweep("all reset", Way::Out, 37, 5, &Fault::ResetAll);
-        cut.sweep("closed", Way::In, 97, 17, &Fault::Close);
-        cut.sweep("half", Way::Out, 41, 23, &Fault::Half);
+        cut.sweep("reset", Way::Out, 37, 1, &Fault::Reset);
+        cut.sweep("all reset", Way::Out, 53, 5, &Fault::ResetAll);
+        cut.sweep("closed", Way::In, 131, 17, &Fault::Close);
+        cut.sweep("half", Way::Out, 61, 23, &Fault::Half);
     }
 }
 
@@ -170,8 +170,8 @@ fn a_silent_server_is_given_up() {
     source.sweep("silent", Way::In, 120, 31, &Fault::Silent);
     source.sweep("silent", Way::Out, 30, 11, &Fault::Silent);
     let destination = Cut { patience: Some(700), ..Cut::destination("cut_silent_destination", true) };
-    destination.sweep("silent", Way::In, 120, 31, &Fault::Silent);
-    destination.sweep("silent", Way::Out, 60, 11, &Fault::Silent);
+    destination.sweep("silent", Way::In, 190, 31, &Fault::Silent);
+    destination.sweep("silent", Way::Out, 90, 11, &Fault::Silent);
     destination.sweep("silent", Way::Commit, 4, 1, &Fault::Silent);
 }
 

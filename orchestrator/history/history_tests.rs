@@ -214,7 +214,8 @@ fn a_log_without_a_first_line_is_no_reason_to_write_a_summary() {
     let archive = Archive::new(&runs, &logs, "here", &|_| false);
     let listed = archive.list(None).unwrap();
     assert_eq!(listed.len(), 2);
-    assert!(listed.iter().all(|run| run.status == RunStatus::Crashed));
+    assert!(listed.iter().all(|run| run.status == RunStatus::Crashed && run.presumed));
+    assert!(listed.iter().all(|run| run.connection == "my_crm"));
     assert!(archive.rebuild_missing(write).unwrap().is_empty());
     archive.show(&listed[0]).unwrap();
 }

@@ -140,7 +140,7 @@ impl Archive<'_> {
         (self.now - last).to_std().is_ok_and(|age| age > SILENCE)
     }
 
-    /// A log that does not begin with `run.started`: just created, or killed at once.
+    /// A log that does not begin with `run.started`: just created, or killed at once; the locks tell.
     fn without_start(&self, path: &Path) -> RunEntry {
         let stem = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let stem = stem.strip_suffix(LOG_SUFFIX).unwrap_or(&stem);
@@ -169,9 +169,10 @@ impl Archive<'_> {
     /// Whether a living process holds a run lock in the name of that run. A run has signed its lock
     /// before it makes its log.
     fn holds_a_lock(&self, run_id: &str) -> bool {
+        let run = format!("\"{run_id}\"");
         let locks = names(&self.runs.join(".locks")).unwrap_or_default();
         locks.into_iter().any(|(name, path)| {
-            let signed = std::fs::read_to_string(path).is_ok_and(|holder| holder.contains(run_id));
+            let signed = std::fs::read_to_string(path).is_ok_and(|holder| holder.contains(&run));
             signed && name.strip_suffix(".lock").is_some_and(self.is_locked)
         })
     }

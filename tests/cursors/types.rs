@@ -271,7 +271,7 @@ fn a_cursor_whose_type_changed_is_refused_with_both_ways_on() {
         source.sql("ALTER TABLE t ALTER c TYPE bigint");
         source.sql(&format!("INSERT INTO t SELECT max(id) + 1, 3 FROM t"));
         let wider = project.run();
-        assert!([0, 1, 3].contains(&wider.code), "{wider:?}");
+        assert_eq!(wider.code, 0, "{wider:?}");
         source.sql("ALTER TABLE t ALTER c TYPE text");
         let refused = project.run();
         assert!(refused.code == 1 || refused.code == 3, "{refused:?}");

@@ -100,7 +100,7 @@ fn of(write: &str, keyed: bool, batch: i64) -> Case {
 fn ties_are_appended_once() {
     for batch in [1, 2, 3, 5] {
         let name = format!("ties appended in batches of {batch}");
-        killed(&name, &of("append", true, batch), 40 / batch as usize, batch as usize);
+        killed(&name, &of("append", true, batch), 90 / batch as usize, batch as usize);
     }
 }
 
@@ -108,7 +108,7 @@ fn ties_are_appended_once() {
 fn ties_of_rows_that_are_the_same_are_appended_as_often_as_they_are_there() {
     for batch in [1, 3, 4] {
         let name = format!("the same rows in batches of {batch}");
-        killed(&name, &of("append", false, batch), 40 / batch as usize, 7);
+        killed(&name, &of("append", false, batch), 90 / batch as usize, 7);
     }
 }
 
@@ -116,7 +116,7 @@ fn ties_of_rows_that_are_the_same_are_appended_as_often_as_they_are_there() {
 fn ties_are_merged_once() {
     for batch in [1, 4] {
         let name = format!("ties merged in batches of {batch}");
-        killed(&name, &of("merge", true, batch), 40 / batch as usize, 11);
+        killed(&name, &of("merge", true, batch), 90 / batch as usize, 11);
     }
 }
 
@@ -127,6 +127,6 @@ fn ties_are_appended_and_merged_once_in_postgres() {
         let case = Case { database: Some(database), ..of(write, true, batch) };
         let Some(database) = &case.database else { continue };
         postgres::destination(&case.project, database);
-        killed(&format!("ties, {write} into postgres"), &case, 40, 3);
+        killed(&format!("ties, {write} into postgres"), &case, 70, 3);
     }
 }

@@ -44,3 +44,14 @@ fn a_quiet_run_reads_by_the_index_and_next_to_nothing() {
         assert!(plan.contains("Index") && !plan.contains("Seq Scan"), "{plan}");
     }
 }
+
+#[test]
+fn finding_the_end_may_take_longer_than_a_bounded_query() {
+    let both = Both::of("late_slow_end", SEQUENCE, |write| super::by("public.v", "id", write));
+    both.sql("CREATE VIEW v AS SELECT id, note FROM t WHERE (SELECT pg_sleep(1.5)::text) = ''");
+    both.add("first");
+    let project = &both.loads[0].1;
+    project.edit(|config| config["connections"][0]["query_timeout_ms"] = 1000.into());
+    project.run().exits(0);
+    assert_eq!(project.value("SELECT note FROM public_v"), "first");
+}

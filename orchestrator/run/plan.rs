@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use waybill_protocol::{
-    Body, Capabilities, CatalogStream, Disposition, Error, Level, OnExisting, Reading, Result, StateRow,
-    StreamLoad, StreamRead, StreamSelection, SyncMode, TableRecord, TableRef, WriteMode,
+    Body, Capabilities, CatalogStream, Disposition, Error, Kind, Level, OnExisting, Origin, Reading, Result,
+    StateRow, StreamLoad, StreamRead, StreamSelection, SyncMode, TableRecord, TableRef, WriteMode,
 };
 
 use super::Run;
@@ -175,7 +175,7 @@ async fn settle(
     let disposition = if replace { Disposition::Replace } else { Disposition::Direct };
     let load = load_of(run, &selection, &modes, table, &columns, disposition);
     let mut held = held_at(&decision, row, replace);
-    fill(run, &selection, &modes, &columns, &decision, &mut held).await?;
+    fill(run, &selection, &modes, &columns, (&decision, row), &mut held).await?;
     let settled = settled(run, &selection, &modes, print, decision.based_on.clone(), row);
     let ordered = stream.cursors.iter().any(|c| c.indexed && selection.cursor.as_ref() == Some(&c.column));
     let origin = (stream.namespace.clone(), stream.table.clone());
@@ -315,7 +315,7 @@ async fn fill(
     selection: &StreamSelection,
     modes: &Modes,
     columns: &Columns,
-    decision: &Decision,
+    (decision, row): (&Decision, Option<&StateRow>),
     held: &mut Held,
 ) -> Result<()> {
     let continues = matches!(decision.start, Start::Continue(_)) && held.state.is_some();
@@ -332,6 +332,9 @@ async fn fill(
         if let Some(stored) = stored {
             let entries = asked(run, || run.destination.window(&selection.name)).await?;
             let filled = window.fill(entries, &stored, &selection.name);
+            if filled.is_err() {
+                not_overtaken(run, &selection.name, row).await?;
+            }
             match filled {
                 Err(error) if decision.rule == "1" => {
                     let message =
@@ -346,6 +349,21 @@ async fn fill(
         held.window = Some(window);
     }
     Ok(())
+}
+
+/// The window is read after the state. Where they do not fit, a commit of another run may have come
+/// between the two: then nobody has changed anything by hand.
+async fn not_overtaken(run: &Run, stream: &str, row: Option<&StateRow>) -> Result<()> {
+    let scope = waybill_protocol::Scope::Stream(stream.to_owned()).to_string();
+    let now = asked(run, || run.destination.states()).await?.into_iter().find(|row| row.scope == scope);
+    if now.as_ref().map(|row| &row.commit_id) == row.map(|row| &row.commit_id) {
+        return Ok(());
+    }
+    let who = now.map_or_else(|| "another run".to_owned(), |row| format!("run {}", row.run_id));
+    Err(Error::new(Kind::Locked, format!("{who} of this connection has loaded stream {stream} meanwhile"))
+        .origin(Origin::Destination)
+        .stream(stream)
+        .hint("look who else runs this connection, on another host or from another copy of the project"))
 }
 
 fn settled(

@@ -127,6 +127,21 @@ pub(super) async fn fence(desk: &Desk, tx: &mut Tx) -> Result<String> {
     row.try_get(1).map_err(broken)
 }
 
+/// Whoever took the fence may have dropped or changed the table that a run was at: then that is what
+/// went wrong, and not what the server says about the table.
+pub(super) async fn explained(desk: &Desk, error: Error) -> Error {
+    if matches!(error.kind(), Kind::Network | Kind::Timeout | Kind::Cancelled | Kind::Locked) {
+        return error;
+    }
+    let Ok(mut tx) = Tx::begin(&desk.server).await else { return error };
+    let asked = fence(desk, &mut tx).await;
+    tx.rollback().await;
+    match asked {
+        Err(locked) if locked.kind() == Kind::Locked => locked.cause(error),
+        _ => error,
+    }
+}
+
 fn taken(why: &str) -> Error {
     Error::new(
         Kind::Locked,

@@ -8,7 +8,7 @@ use waybill_protocol::event::Body;
 use waybill_protocol::{Commit, Disposition, Error, Kind, Origin, Receipt, Result, StreamLoad};
 
 use super::bonds::bonds;
-use super::books::{broken, fence};
+use super::books::{broken, explained, fence};
 use super::desk::Desk;
 use super::names::{Place, hash8};
 use super::patience::{NOT_AVAILABLE, Tries};
@@ -60,7 +60,10 @@ pub(super) async fn publish(desk: &Desk, load: &StreamLoad, commit: &Commit) -> 
     }
     let place = desk.place(&load.table);
     let stage = desk.stage(&load.stream, &place);
-    let rows = put(desk, load, commit, &place, &stage).await;
+    let rows = match put(desk, load, commit, &place, &stage).await {
+        Err(error) => Err(explained(desk, error).await),
+        rows => rows,
+    };
     let rows = rows.map_err(|e| in_use(load, e).stream(&load.stream).origin(Origin::Destination))?;
     desk.set_staged(&load.stream, None);
     Ok(Receipt { rows: [(load.stream.clone(), rows)].into(), ..Receipt::default() })

@@ -9,7 +9,7 @@ use waybill_protocol::{
     Writer,
 };
 
-use super::books::{books, fence};
+use super::books::{books, explained, fence};
 use super::copy::{copy, copy_sql};
 use super::desk::Desk;
 use super::ledger;
@@ -157,21 +157,6 @@ impl PgWriter {
         Ok(receipt)
     }
 
-    /// Whoever took the fence may have dropped or changed what this writer was writing into: then that
-    /// is what went wrong, and not what the server says about the table.
-    async fn explained(&self, error: Error) -> Error {
-        if !matches!(error.kind(), Kind::Schema | Kind::NotFound | Kind::Destination | Kind::Data) {
-            return error;
-        }
-        let Ok(mut tx) = Tx::begin(&self.desk.server).await else { return error };
-        let asked = fence(&self.desk, &mut tx).await;
-        tx.rollback().await;
-        match asked {
-            Err(locked) if locked.kind() == Kind::Locked => locked.cause(error),
-            _ => error,
-        }
-    }
-
     fn forget_pending(&mut self) {
         for s in self.streams.values_mut() {
             s.pending = 0;
@@ -215,7 +200,7 @@ impl Writer for PgWriter {
         let mut tx = self.transaction().await?;
         if let Err(error) = self.send(&mut tx, stream, &batch).await {
             drop(tx);
-            return Err(self.explained(error).await.stream(stream).origin(Origin::Destination));
+            return Err(explained(&self.desk, error).await.stream(stream).origin(Origin::Destination));
         }
         self.tx = Some(tx);
         self.failed = false;
@@ -228,7 +213,7 @@ impl Writer for PgWriter {
         let tx = self.transaction().await?;
         let receipt = match self.finish(tx, commit).await {
             Ok(receipt) => receipt,
-            Err(error) => return Err(self.explained(error).await.origin(Origin::Destination)),
+            Err(error) => return Err(explained(&self.desk, error).await.origin(Origin::Destination)),
         };
         self.forget_pending();
         self.failed = false;

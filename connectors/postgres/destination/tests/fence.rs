@@ -42,11 +42,17 @@ async fn a_run_whose_staging_table_another_run_took_says_that_it_was_overtaken()
     let staged = load_of("orders", two_columns(), Disposition::Replace);
     let mut writer = first.writer("orders").await.unwrap();
     writer.prepare(&staged).await.unwrap();
+    let other = load_of("others", two_columns(), Disposition::Replace);
+    load(&*first, &other, &[(1, "a")], "k0").await.unwrap();
 
     let second = db.begin("c1", "r2").await;
     load(&*second, &staged, &[(1, "a")], "k1").await.unwrap();
     second.publish(&staged, &commit_of("k2", "orders")).await.unwrap();
     let error = writer.write("orders", super::rows(&[(2, "b")])).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Locked, "{error}");
+    load(&*second, &other, &[(1, "b")], "k3").await.unwrap();
+    second.publish(&other, &commit_of("k4", "others")).await.unwrap();
+    let error = first.publish(&other, &commit_of("k5", "others")).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Locked, "{error}");
     assert_eq!(db.sql("SELECT string_agg(note, '') FROM sales.orders"), "a");
 }

@@ -97,6 +97,8 @@ fn equal_rows_without_a_key_are_counted_across_batches_and_runs() {
         }
         run(&project, rows).exits(0);
         assert_eq!(project.value("SELECT count(*) FROM t"), expected);
+        let commits = project.log().named("checkpoint.committed").len();
+        assert!(commits >= 300 / rows as usize, "{commits} commits: an index on the cursor is an order");
     }
     sql("INSERT INTO t VALUES (1, 2), (1, 2)");
     run(&project, 1).exits(0);

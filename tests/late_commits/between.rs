@@ -72,7 +72,7 @@ fn rows_that_cross_the_border_while_they_are_read_arrive_as_they_are() {
             let running = project.start(&["run", "c"]);
             gate.wait();
             source.sql(&format!(
-                "UPDATE t SET at = clock_timestamp(), note = note || ' up {moment}' WHERE note LIKE 'n10%'"
+                "UPDATE t SET at = clock_timestamp() - interval '1 hour', note = note || ' up {moment}' WHERE note LIKE 'n10%'"
             ));
             source.sql("UPDATE t SET at = '2020-01-01' WHERE note LIKE 'n11%' AND at > '2021-01-01'");
             source.sql("DELETE FROM t WHERE note = 'n120'");

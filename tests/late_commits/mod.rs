@@ -27,8 +27,9 @@ struct Both {
 }
 
 const SEQUENCE: &str = "CREATE TABLE t (id bigserial PRIMARY KEY, note text)";
+/// Stamped an hour ago, so that the margin before the clock hides nothing of what the fence must do.
 const STAMPED: &str =
-    "CREATE TABLE t (key uuid PRIMARY KEY DEFAULT gen_random_uuid(), at timestamptz DEFAULT now(), note text);
+    "CREATE TABLE t (key uuid PRIMARY KEY DEFAULT gen_random_uuid(), at timestamptz DEFAULT now() - interval '1 hour', note text);
      CREATE INDEX ON t (at)";
 
 impl Both {

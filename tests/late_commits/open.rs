@@ -138,7 +138,7 @@ fn a_loaded_row_whose_update_is_in_flight_arrives_as_it_became() {
     both.add("first");
     both.run();
     let mut a = both.source.server.interactive(&both.source.name);
-    a.run("BEGIN; UPDATE t SET note = 'changed', at = now()");
+    a.run("BEGIN; UPDATE t SET note = 'changed', at = now() - interval '1 hour'");
     both.add("b");
     both.run();
     a.run("COMMIT");

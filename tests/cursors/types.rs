@@ -269,7 +269,7 @@ fn a_cursor_whose_type_changed_is_refused_with_both_ways_on() {
         project.run().exits(0);
         // Wider is the same kind of number.
         source.sql("ALTER TABLE t ALTER c TYPE bigint");
-        source.sql(&format!("INSERT INTO t SELECT max(id) + 1, 3 FROM t"));
+        source.sql("INSERT INTO t SELECT max(id) + 1, 3 FROM t");
         let wider = project.run();
         assert_eq!(wider.code, 0, "{wider:?}");
         source.sql("ALTER TABLE t ALTER c TYPE text");

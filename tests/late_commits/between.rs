@@ -33,12 +33,13 @@ fn whatever_is_begun_committed_or_prepared_between_two_looks_arrives_once() {
     for write in ["append", "merge"] {
         let (source, gate, project) = gated(&format!("between_{write}"), STAMPED, "at", write);
         for (moment, text) in MOMENTS {
-            // One open beforehand that commits now, one that prepares now, one begun and left open,
-            // one begun and committed, and a row that is alone.
+            // Open beforehand below a row that is read: one that commits now and one that prepares
+            // now. Begun now: one left open, and a row that is alone.
             let mut committing = source.server.interactive(&source.name);
             committing.run(&format!("BEGIN; INSERT INTO t (note) VALUES ('{moment} committing')"));
             let mut preparing = source.server.interactive(&source.name);
             preparing.run(&format!("BEGIN; INSERT INTO t (note) VALUES ('{moment} preparing')"));
+            source.sql(&format!("INSERT INTO t (note) VALUES ('{moment} higher')"));
             gate.shut(text, 0);
             let running = project.start(&["run", "c"]);
             gate.wait();

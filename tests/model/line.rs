@@ -82,8 +82,8 @@ impl Line {
     }
 
     /// What a run that begins now must do with it.
-    pub fn outcome(&self, full_refresh: bool) -> Outcome {
-        rules::run(self.kind, &self.source, &self.settings, &self.target, full_refresh)
+    pub fn outcome(&self, full_refresh: bool, salt: u32) -> Outcome {
+        rules::run(self.kind, &self.source, &self.settings, &self.target, full_refresh, salt)
     }
 
     /// What a run has done.
@@ -277,12 +277,21 @@ impl Line {
             Entry::Accept { cursor: at, .. } => has("accept") && cursor == at.map(clock),
             Entry::Set { .. } => has("set"),
         };
-        let digest = entry.get("digest").and_then(Value::as_str);
+        let digest = entry.get("digest").and_then(Value::as_str).unwrap_or_default();
         let content = cursor.map_or_else(|| json!({}), |_| json!({"cursor": entry["cursor"]}));
-        let signed = digest == Some(waybill_protocol::state::digest(&content).as_str());
-        let should =
-            matches!(self.settings.entry, Entry::At { cursor, digest_of } if digest_of == Some(cursor));
-        if fits && (signed == should) {
+        let (salt, own) = match digest.split_once('.') {
+            Some((salt, own)) => {
+                (Some(salt), own == waybill_protocol::state::digest(&json!([salt, content])))
+            }
+            None => (None, digest == waybill_protocol::state::digest(&content)),
+        };
+        let should = match self.settings.entry {
+            entry @ Entry::At { digest: Some(digest), .. } => {
+                !entry.edited() && salt.is_some() == (digest.salt != 0)
+            }
+            _ => false,
+        };
+        if fits && own == should {
             return Ok(());
         }
         Err(format!("{}: config.json says {entry}, expected {:?}", self.name, self.settings.entry))

@@ -47,11 +47,11 @@ impl<S: System> Play<S> {
     fn edit_cursor(&mut self, on: Stream, at: At) {
         let line = self.line(on);
         let to = line.cursor(at);
-        let digest_of = match line.settings.entry {
-            Entry::At { digest_of, .. } => digest_of,
+        let digest = match line.settings.entry {
+            Entry::At { digest, .. } => digest,
             _ => None,
         };
-        line.settings.entry = Entry::At { cursor: Some(to), digest_of };
+        line.settings.entry = Entry::At { cursor: Some(to), digest };
         let value = line.json(to);
         self.edit_state(on, |entry| match entry.get("digest").cloned() {
             Some(digest) => *entry = json!({"cursor": value, "digest": digest}),

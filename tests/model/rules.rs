@@ -43,14 +43,23 @@ pub enum Write {
 pub enum Entry {
     /// Nothing.
     Absent,
-    /// A cursor, and the one that the digest beside it was written for.
-    At { cursor: Option<i64>, digest_of: Option<Option<i64>> },
+    /// A cursor, and the digest beside it.
+    At { cursor: Option<i64>, digest: Option<Digest> },
     /// Load everything again.
     Reset { nonce: u32 },
     /// Go on as it is.
     Accept { nonce: u32, cursor: Option<i64> },
     /// Go on from here.
     Set { nonce: u32, cursor: i64 },
+}
+
+/// The digest of what the program wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Digest {
+    /// The cursor that it was written for.
+    pub of: Option<i64>,
+    /// What makes it like no other, after a run that followed an edit or an instruction; 0: nothing.
+    pub salt: u32,
 }
 
 /// What the state at the destination is based on.
@@ -60,8 +69,8 @@ pub enum Base {
     Nothing,
     /// An instruction.
     Nonce(u32),
-    /// A position in the config.
-    Position(Option<i64>),
+    /// A position in the config, with its digest.
+    Position(Option<i64>, Option<Digest>),
 }
 
 /// Whether a row is known to have been loaded.
@@ -159,13 +168,31 @@ pub enum Outcome {
     Fails,
 }
 
+impl Entry {
+    /// Whether it is not as the program wrote it.
+    pub fn edited(self) -> bool {
+        match self {
+            Entry::Absent => false,
+            Entry::At { cursor, digest } => digest.is_none_or(|digest| digest.of != cursor),
+            _ => true,
+        }
+    }
+}
+
 enum Start {
     Rebuild,
     From(Window),
 }
 
-/// What a run does with a stream.
-pub fn run(kind: Kind, source: &Source, settings: &Settings, target: &Target, full_refresh: bool) -> Outcome {
+/// What a run does with a stream; `salt` was not used before.
+pub fn run(
+    kind: Kind,
+    source: &Source,
+    settings: &Settings,
+    target: &Target,
+    full_refresh: bool,
+    salt: u32,
+) -> Outcome {
     let based_on = base(settings.entry);
     let (rule, start) = match settings.write == Write::Overwrite || full_refresh {
         true => ("none", Start::Rebuild),
@@ -201,7 +228,10 @@ pub fn run(kind: Kind, source: &Source, settings: &Settings, target: &Target, fu
     let entry = match settings.write {
         // A full refresh has no cursor to show.
         Write::Overwrite => settings.entry,
-        _ => Entry::At { cursor: window.floor, digest_of: Some(window.floor) },
+        _ => {
+            let salt = if settings.entry.edited() { salt } else { 0 };
+            Entry::At { cursor: window.floor, digest: Some(Digest { of: window.floor, salt }) }
+        }
     };
     let held = Held {
         window,
@@ -223,6 +253,10 @@ fn reconcile(settings: &Settings, target: &Target) -> Result<(&'static str, Star
         Entry::Set { nonce, cursor } if !done(nonce) => return Ok(("1", at(cursor))),
         Entry::Accept { nonce, cursor } if !done(nonce) => {
             let start = match (held, cursor) {
+                // It says no place, and every row that is there would be added again.
+                (Some(held), _) if held.rows && nowhere(&held.window) && settings.write == Write::Append => {
+                    return Err("1");
+                }
                 (Some(held), _) => Start::From(window_for(settings.write, held)),
                 (None, Some(cursor)) => at(cursor),
                 (None, None) => Start::From(Window::default()),
@@ -245,9 +279,8 @@ fn reconcile(settings: &Settings, target: &Target) -> Result<(&'static str, Star
     }
     let adopt = Ok(("5", Start::From(window_for(settings.write, held))));
     match settings.entry {
-        Entry::At { cursor, digest_of } => {
-            let untouched = digest_of == Some(cursor);
-            if cursor == held.window.floor || untouched || held.based_on == Base::Position(cursor) {
+        entry @ Entry::At { cursor, .. } => {
+            if cursor == held.window.floor || !entry.edited() || held.based_on == base(entry) {
                 return adopt;
             }
             // A person took the cursor out: there is no place to start from.
@@ -272,6 +305,10 @@ fn stays_whole(settings: &Settings, target: &Target) -> bool {
     }
 }
 
+fn nowhere(window: &Window) -> bool {
+    window.floor.is_none() && window.ceiling.is_none()
+}
+
 /// A state as a run in this mode can use it: after a change of mode nobody knows the window's rows.
 fn window_for(write: Write, held: &Held) -> Window {
     let mut window = held.window.clone();
@@ -284,7 +321,7 @@ fn window_for(write: Write, held: &Held) -> Window {
 fn base(entry: Entry) -> Base {
     match entry {
         Entry::Absent => Base::Nothing,
-        Entry::At { cursor, .. } => Base::Position(cursor),
+        Entry::At { cursor, digest } => Base::Position(cursor, digest),
         Entry::Reset { nonce } | Entry::Accept { nonce, .. } | Entry::Set { nonce, .. } => Base::Nonce(nonce),
     }
 }

@@ -34,18 +34,16 @@ impl<S: System> Play<S> {
 
     /// What a run that begins now must do.
     fn expected(&mut self, how: How) -> Vec<Option<Outcome>> {
-        let outcomes = |play: &Self| -> Vec<Option<Outcome>> {
-            let included = |at: usize| how.only.is_none_or(|only| usize::from(only) == at);
-            let outcome = |(at, line): (usize, &Line)| included(at).then(|| line.outcome(how.full));
-            play.lines.iter().enumerate().map(outcome).collect()
-        };
         // A first look waits long for open transactions: not here.
         let first = |line: &Line| line.is_first(how.full) && !line.source.open.is_empty();
         while self.lines.iter().any(first) {
             let slot = self.open.keys().next().copied();
             slot.into_iter().for_each(|slot| self.end(slot, true));
         }
-        let found = outcomes(self);
+        let salt = self.fresh();
+        let included = |at: usize| how.only.is_none_or(|only| usize::from(only) == at);
+        let outcome = |(at, line): (usize, &Line)| included(at).then(|| line.outcome(how.full, salt));
+        let found: Vec<Option<Outcome>> = self.lines.iter().enumerate().map(outcome).collect();
         let refused = found.iter().flatten().filter(|outcome| matches!(outcome, Outcome::Refused(_)));
         self.played.refusals += refused.count() as u64;
         found
@@ -272,6 +270,7 @@ fn code_of(expected: &[Option<Outcome>]) -> i32 {
 /// What a refusal by this rule says.
 fn refusal_of(rule: &str) -> &'static str {
     match rule {
+        "1" => "cannot go on from where it was",
         "2" => "belongs to another source, cursor, key, filter or mode",
         "3" => "the config has state but the destination has none",
         "4" => "is gone or empty although",

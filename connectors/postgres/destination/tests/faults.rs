@@ -161,7 +161,7 @@ async fn a_cancelled_merge_is_gone_from_the_server() {
     writer.prepare(&merged).await.unwrap();
     write(&mut writer, "orders", &[(1, "b")]).await;
     let running = || {
-        db.sql("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'INSERT INTO \"sales\"%' AND state = 'active' AND datname = current_database()")
+        db.sql("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'WITH merged%' AND state = 'active' AND datname = current_database()")
     };
     let cancel = async {
         while running() == "0" {

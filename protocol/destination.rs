@@ -14,6 +14,7 @@ use crate::error::Result;
 use crate::identity::Identity;
 use crate::outlet::Payload;
 use crate::source::Check;
+use crate::state::StreamState;
 use crate::value::Verdict;
 
 /// What a destination can do.
@@ -56,6 +57,16 @@ pub struct ColumnRecord {
     pub name: String,
     /// Its logical type, as [`Logical`](crate::Logical) writes it.
     pub logical: String,
+    /// Whether the stream had it no more when it was last loaded.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gone: bool,
+}
+
+impl ColumnRecord {
+    /// A column that the stream has.
+    pub fn new(source: &str, name: &str, logical: &str) -> ColumnRecord {
+        ColumnRecord { source: source.into(), name: name.into(), logical: logical.into(), gone: false }
+    }
 }
 
 /// A row of `_waybill_tables`: who owns a table, and the mapping of names. Fixed at the first load.
@@ -103,6 +114,18 @@ pub struct StateRow {
     pub rows: u64,
     /// The table.
     pub table: TableRef,
+}
+
+impl StateRow {
+    /// Nonces of the instructions that were carried out, newest last; none where the value is unreadable.
+    pub fn carried(&self) -> Vec<String> {
+        StreamState::from_value(&self.value).map(|state| state.carried).unwrap_or_default()
+    }
+
+    /// Whether the instruction of that nonce was carried out, by the last run or by one before it.
+    pub fn carried_out(&self, nonce: &str) -> bool {
+        self.based_on.as_deref() == Some(nonce) || self.carried().iter().any(|known| known == nonce)
+    }
 }
 
 /// How a stream is loaded; fixed for an attempt.

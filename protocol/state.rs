@@ -13,6 +13,9 @@ use crate::cursor::CursorValue;
 /// The most identities that the window of a stream may hold.
 pub const WINDOW_LIMIT: usize = 1_000_000;
 
+/// How many instructions that were carried out a stream's state remembers.
+pub const CARRIED_LIMIT: usize = 32;
+
 /// What a piece of state belongs to. Its text form is its key at the destination.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -56,6 +59,10 @@ pub struct StreamState {
     /// For streams read file by file: what the ledger holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub files: Option<FilesDigest>,
+    /// Instructions of the config that were carried out, newest last, at most [`CARRIED_LIMIT`];
+    /// filled by the orchestrator, not by a source.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub carried: Vec<String>,
     /// What only the source understands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<Value>,

@@ -63,7 +63,7 @@ fn killed(write: &str) -> Project {
     let half = json!([{"do": "schema"}, {"do": "table", "from": 1, "to": 30, "batch": 10}, {"do": "hang"}]);
     let project = script::source(script::by_cursor(write), json!([half, script::whole(60)]));
     let running = project.start(&["run", "c"]);
-    project.wait_for_event("checkpoint.committed", "30");
+    project.wait_for_commits(3);
     running.signal("KILL");
     running.wait().exits(137);
     project

@@ -247,7 +247,7 @@ fn of_two_clones_on_one_destination_the_first_is_fenced_off() {
             let (first, second) = (clone(id), clone(id));
             let running = first.start(&["run", "c"]);
             first.wait_for_file("here");
-            first.wait_for_event("checkpoint.committed", "30");
+            first.wait_for_commits(3);
             // The second takes the fence, and adopts what the first has committed.
             second.file("go", "");
             second.run().exits(0);

@@ -115,7 +115,7 @@ pub(crate) fn load(
         table: table.clone(),
         columns: columns
             .iter()
-            .map(|(n, l)| ColumnRecord { source: (*n).into(), name: (*n).into(), logical: l.to_string() })
+            .map(|(n, l)| ColumnRecord::new(n, n, &l.to_string()))
             .collect(),
     };
     StreamLoad {

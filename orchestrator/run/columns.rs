@@ -65,26 +65,25 @@ pub fn decide(
                 };
                 // What is ignored is said too: values may come that the column does not take.
                 let shown = if selection.schema_policy == SchemaPolicy::Ignore { wide } else { kept };
-                if shown != before {
+                if old.as_ref().is_some_and(|c| c.gone) {
+                    changes.push(change(field.name(), None, Some(kept)));
+                } else if shown != before {
                     changes.push(change(field.name(), Some(before), Some(shown)));
                 }
                 kept
             }
         };
         match old {
-            Some(old) => old.logical = kind.to_string(),
-            None => record.push(ColumnRecord {
-                source: field.name().clone(),
-                name: name.clone(),
-                logical: kind.to_string(),
-            }),
+            Some(old) => (old.logical, old.gone) = (kind.to_string(), false),
+            None => record.push(ColumnRecord::new(field.name(), name, &kind.to_string())),
         }
         let native = native_of(field);
         let kept = if kind == now { native.as_str() } else { "" };
         read.push(kind.field(field.name(), field.is_nullable(), &native));
         load.push(kind.field(name, !key.contains(field.name()), kept));
     }
-    for gone in recorded.iter().filter(|c| !names.contains(&c.source)) {
+    for gone in record.iter_mut().filter(|c| !c.gone && !names.contains(&c.source)) {
+        gone.gone = true;
         changes.push(change(&gone.source, gone.logical.parse().ok(), None));
     }
     if fresh {
@@ -150,11 +149,7 @@ mod tests {
     }
 
     fn on_record(columns: &[(&str, &str)]) -> Vec<ColumnRecord> {
-        let record = |(n, l): &(&str, &str)| ColumnRecord {
-            source: (*n).into(),
-            name: format!("{n}_x"),
-            logical: (*l).into(),
-        };
+        let record = |(n, l): &(&str, &str)| ColumnRecord::new(n, &format!("{n}_x"), l);
         columns.iter().map(record).collect()
     }
 
@@ -177,6 +172,28 @@ mod tests {
         assert_eq!(columns.read.field(2).name(), "a");
         assert_eq!(columns.record.len(), 4);
         assert_eq!(columns.changes.len(), 3);
+    }
+
+    #[test]
+    fn a_column_that_is_gone_is_said_once_and_again_when_it_is_back() {
+        let (with_b, without) =
+            (found(&[("a", Logical::Int64), ("b", Logical::Text)]), found(&[("a", Logical::Int64)]));
+        let evolve = with(SchemaPolicy::Evolve);
+        let next = |found: &Schema, record: &[ColumnRecord]| {
+            let columns = decide(&evolve, found, record, false, &[], &CAN).unwrap();
+            let said = columns.changes.iter().map(|c| (c.before.clone(), c.after.clone())).collect();
+            (columns.record, said)
+        };
+        let (record, said): (_, Vec<_>) = next(&without, &on_record(&[("a", "int64"), ("b", "text")]));
+        assert_eq!(said, [(Some("text".to_owned()), None)]);
+        let (record, said) = next(&without, &record);
+        assert_eq!(said, []);
+        let freeze = with(SchemaPolicy::Freeze);
+        assert!(decide(&freeze, &without, &record, false, &[], &CAN).is_ok(), "frozen as it is");
+        assert!(decide(&freeze, &with_b, &record, false, &[], &CAN).is_err());
+        let (record, said) = next(&with_b, &record);
+        assert_eq!(said, [(None, Some("text".to_owned()))]);
+        assert_eq!(next(&with_b, &record).1, []);
     }
 
     #[test]

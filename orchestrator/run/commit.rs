@@ -172,9 +172,10 @@ fn without_reload(value: &Value) -> (Value, bool) {
 /// The state row of a stream.
 pub fn state_row(job: &StreamJob, held: &Held, run_id: &str, commit_id: &str) -> StateRow {
     let table = job.live().load.table.clone();
+    let state = StreamState { carried: job.carried.clone(), ..held.state.clone().unwrap_or_default() };
     StateRow {
         scope: Scope::Stream(job.name.clone()).to_string(),
-        value: held.state.clone().unwrap_or_default().to_value(),
+        value: state.to_value(),
         based_on: job.based_on.clone(),
         fingerprint: job.fingerprint.clone(),
         run_id: run_id.to_owned(),

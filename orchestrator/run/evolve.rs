@@ -93,8 +93,7 @@ fn widen(run: &Run, job: &StreamJob, sent: &Schema, extra: &[&Arc<Field>]) -> Re
         let logical = Logical::of(field)?;
         changes.push(change(field.name(), None, Some(logical)));
         if !record.columns.iter().any(|c| c.source == *field.name()) {
-            let (source, logical) = (field.name().clone(), logical.to_string());
-            record.columns.push(ColumnRecord { source, name: name.clone(), logical });
+            record.columns.push(ColumnRecord::new(field.name(), &name, &logical.to_string()));
         }
         reads.push(logical.field(field.name(), true, &native_of(field)));
         loads.push(logical.field(&name, true, &native_of(field)));

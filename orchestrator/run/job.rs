@@ -296,6 +296,8 @@ pub struct Settled {
     pub fingerprint: String,
     /// What the state rows are based on.
     pub based_on: Option<String>,
+    /// Instructions of the config that the state rows say were carried out, newest last.
+    pub carried: Vec<String>,
     /// Whether this run moves state.
     pub moves_state: bool,
     /// Rows in the table before this run.

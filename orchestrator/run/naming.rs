@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn columns_keep_the_names_on_record() {
-        let record = [ColumnRecord { source: "Id".into(), name: "Id_0a".into(), logical: "int64".into() }];
+        let record = [ColumnRecord::new("Id", "Id_0a", "int64")];
         let names = columns(&["id".into(), "Id".into(), "ID".into(), RUN_ID_COLUMN.into()], &record, &SQLITE);
         assert_eq!(names[1], "Id_0a");
         assert!(names[0].starts_with("id_") && names[2].starts_with("ID_"));

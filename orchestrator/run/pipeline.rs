@@ -84,10 +84,7 @@ async fn open_once(open: &Open, sessions: &Sessions, events: &Events, stop: &Sto
             }
         }
     };
-    let (source, destination) = tokio::select! {
-        both = opening => both?,
-        () = stop.orderly().cancelled() => return Err(Error::cancelled()),
-    };
+    let (source, destination) = stop.unless_asked(opening).await?;
     match check(&*source, &*destination, events, stop).await {
         Ok(()) => Ok((source, destination)),
         Err(error) => {
@@ -152,11 +149,8 @@ async fn check(
     events: &Events,
     stop: &Stop,
 ) -> Result<()> {
-    let both = async { tokio::join!(source.check(), destination.check()) };
-    let (from, to) = tokio::select! {
-        both = both => both,
-        () = stop.orderly().cancelled() => return Err(Error::cancelled()),
-    };
+    let both = async { Ok(tokio::join!(source.check(), destination.check())) };
+    let (from, to) = stop.unless_asked(both).await?;
     let from = from.map_err(|e| e.origin(Origin::Source));
     let to = to.map_err(|e| e.origin(Origin::Destination));
     let mut failed = None;
@@ -201,10 +195,8 @@ async fn inside(
     let tries = &policy;
     let catalog = phase(&open.events, Phase::Discover, |events| async move {
         let discovery = || async {
-            tokio::select! {
-                found = discover(&**source, selections) => found.map_err(|e| e.origin(Origin::Source)),
-                () = stop.orderly().cancelled() => Err(Error::cancelled()),
-            }
+            let found = async { discover(&**source, selections).await.map_err(|e| e.origin(Origin::Source)) };
+            stop.unless_asked(found).await
         };
         let found = tries.steadily(&events, stop, discovery).await?;
         say_catalog(&events, &found.0);
@@ -329,7 +321,6 @@ fn say_catalog(events: &Events, catalog: &Catalog) {
 /// Takes the fence, reads what the destination holds, and decides about every stream.
 async fn planned(run: &Run, matches: Vec<matching::Match>) -> Result<Vec<Arc<StreamJob>>> {
     let destination = &run.destination;
-    let at_destination = |e: Error| e.origin(Origin::Destination);
     let prepare = || async {
         let prepared = async {
             destination.begin().await?;
@@ -341,10 +332,8 @@ async fn planned(run: &Run, matches: Vec<matching::Match>) -> Result<Vec<Arc<Str
             let states = destination.states().await?.into_iter().map(|row| (row.scope.clone(), row));
             Ok(plan::Holdings { states: states.collect(), tables: destination.tables().await? })
         };
-        tokio::select! {
-            holdings = prepared => holdings.map_err(at_destination),
-            () = run.stop.orderly().cancelled() => Err(Error::cancelled()),
-        }
+        let prepared = async { prepared.await.map_err(|e: Error| e.origin(Origin::Destination)) };
+        run.stop.unless_asked(prepared).await
     };
     let holdings = run.policy.steadily(&run.events, &run.stop, prepare).await?;
     Ok(plan::jobs(run, matches, &holdings).await)
@@ -406,7 +395,7 @@ async fn slices(run: &Run, jobs: &mut Vec<Arc<StreamJob>>) -> Result<Vec<Slice>>
         if reads.is_empty() {
             return Ok(Vec::new());
         }
-        let plan = || run.source.plan(&reads, &progress);
+        let plan = || run.stop.unless_asked(run.source.plan(&reads, &progress));
         let error = match run.policy.steadily(&run.events, &run.stop, plan).await {
             Ok(slices) => return Ok(slices),
             Err(error) => error.origin(Origin::Source),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use waybill_protocol::state::CARRIED_LIMIT;
 use waybill_protocol::{
     Body, Capabilities, CatalogStream, Disposition, Error, Kind, Level, OnExisting, Origin, Reading, Result,
     StateRow, StreamLoad, StreamRead, StreamSelection, SyncMode, TableRecord, TableRef, WriteMode,
@@ -89,7 +90,8 @@ fn failed(run: &Run, selection: StreamSelection, error: &Error) -> Arc<StreamJob
         from: None,
         to: None,
     };
-    let settled = settled(run, &selection, &modes, String::new(), None, None);
+    let undecided = Decision::new("none", Start::First, "");
+    let settled = settled(run, &selection, &modes, String::new(), &undecided, None);
     let load = load_of(run, &selection, &modes, table, &columns, Disposition::Direct);
     let read = read_of(selection, (None, name), &columns, &modes, false, run, false);
     let live = Live::new(read, load, Held::default());
@@ -176,7 +178,7 @@ async fn settle(
     let load = load_of(run, &selection, &modes, table, &columns, disposition);
     let mut held = held_at(&decision, row, replace);
     fill(run, &selection, &modes, &columns, (&decision, row), &mut held).await?;
-    let settled = settled(run, &selection, &modes, print, decision.based_on.clone(), row);
+    let settled = settled(run, &selection, &modes, print, &decision, row);
     let ordered = stream.cursors.iter().any(|c| c.indexed && selection.cursor.as_ref() == Some(&c.column));
     let origin = (stream.namespace.clone(), stream.table.clone());
     let read = read_of(selection, origin, &columns, &modes, ordered, run, replace);
@@ -247,13 +249,7 @@ pub(super) async fn decide(
             WriteMode::Overwrite => "full refresh: reads everything and replaces the table",
             _ => "full refresh: reads everything",
         };
-        return Ok(Decision {
-            rule: "none",
-            start: Start::First,
-            words: words.into(),
-            warn: false,
-            based_on: None,
-        });
+        return Ok(Decision::new("none", Start::First, words));
     }
     if options.full_refresh {
         if bounded {
@@ -261,13 +257,9 @@ pub(super) async fn decide(
                 "--full-refresh cannot be combined with --limit, --from or --to on an incremental stream",
             ));
         }
-        return Ok(Decision {
-            rule: "none",
-            start: Start::Rebuild,
-            words: "--full-refresh: reads everything again into staging, then swaps".into(),
-            warn: false,
-            based_on: super::reconcile::base(entry),
-        });
+        let words = "--full-refresh: reads everything again into staging, then swaps";
+        let decision = Decision::new("none", Start::Rebuild, words);
+        return Ok(Decision { based_on: super::reconcile::base(entry), ..decision });
     }
     let table_empty = match row {
         Some(row) if row.rows > 0 => grounds.destination.inspect(table).await?.is_none_or(|info| info.empty),
@@ -296,7 +288,7 @@ pub(super) async fn decide(
 }
 
 fn held_at(decision: &Decision, row: Option<&StateRow>, replace: bool) -> Held {
-    let rows = if replace { 0 } else { row.map_or(0, |row| row.rows) };
+    let rows = if replace || decision.emptied { 0 } else { row.map_or(0, |row| row.rows) };
     let state = match &decision.start {
         Start::Continue(state) if !replace => Some((**state).clone()),
         _ => None,
@@ -371,7 +363,7 @@ fn settled(
     selection: &StreamSelection,
     modes: &Modes,
     fingerprint: String,
-    based_on: Option<String>,
+    decision: &Decision,
     row: Option<&StateRow>,
 ) -> Settled {
     let options = &run.options;
@@ -383,12 +375,26 @@ fn settled(
         cursor: modes.cursor.clone().filter(|_| modes.mode == SyncMode::Incremental),
         key: modes.key.clone(),
         fingerprint,
-        based_on,
+        based_on: decision.based_on.clone(),
+        carried: carried(decision, run.state.get(&selection.name), row),
         moves_state: options.limit.is_none() && options.from.is_none() && options.to.is_none(),
         rows_before: row.map_or(0, |row| row.rows),
         commit_before: row.map(|row| row.commit_id.clone()),
         expected: (None, None),
     }
+}
+
+/// The instructions that were carried out once this run has committed, newest last. An old config
+/// may bring any of them back, and none is carried out twice.
+fn carried(decision: &Decision, entry: Option<&StateEntry>, row: Option<&StateRow>) -> Vec<String> {
+    let mut carried = row.map(StateRow::carried).unwrap_or_default();
+    if let Some(nonce) = entry.and_then(StateEntry::nonce)
+        && decision.based_on.as_deref() == Some(nonce)
+        && !carried.iter().any(|known| known == nonce)
+    {
+        carried.push(nonce.to_owned());
+    }
+    carried.split_off(carried.len().saturating_sub(CARRIED_LIMIT))
 }
 
 fn load_of(

@@ -58,30 +58,37 @@ pub struct Decision {
     pub warn: bool,
     /// What the state rows of this run are based on: a nonce, or the digest of the config's value.
     pub based_on: Option<String>,
+    /// Whether the table holds nothing of what was loaded.
+    pub emptied: bool,
+}
+
+impl Decision {
+    /// Of that rule, for that reason, based on nothing, with the table as it was left.
+    pub fn new(rule: &'static str, start: Start, words: impl Into<String>) -> Decision {
+        Decision { rule, start, words: words.into(), warn: false, based_on: None, emptied: false }
+    }
+
+    fn to_be_read(self) -> Decision {
+        Decision { warn: true, ..self }
+    }
 }
 
 /// Applies the rules, first that fits.
 pub fn reconcile(known: &Known<'_>) -> Result<Decision, Error> {
-    let based_on = base(known.entry);
-    let done = match (known.entry.and_then(StateEntry::nonce), known.row) {
-        (Some(nonce), Some(row)) => row.based_on.as_deref() == Some(nonce),
-        _ => false,
-    };
+    let decision = first_that_fits(known)?;
+    Ok(Decision { based_on: base(known.entry), emptied: known.table_empty, ..decision })
+}
+
+fn first_that_fits(known: &Known<'_>) -> Result<Decision, Error> {
     if let Some(entry) = known.entry
-        && entry.nonce().is_some()
-        && !done
+        && let Some(nonce) = entry.nonce()
+        && !known.row.is_some_and(|row| row.carried_out(nonce))
     {
-        return instruction(known, entry, based_on);
+        return instruction(known, entry);
     }
     let Some(row) = known.row else {
         return match known.entry {
-            None => Ok(Decision {
-                rule: "3",
-                start: Start::First,
-                words: "first load: reads everything".into(),
-                warn: false,
-                based_on,
-            }),
+            None => Ok(Decision::new("3", Start::First, "first load: reads everything")),
             Some(entry) => Err(absent(known, entry)),
         };
     };
@@ -105,18 +112,15 @@ pub fn reconcile(known: &Known<'_>) -> Result<Decision, Error> {
         let ways = format!("{}, or set on_empty: accept for a table that is emptied on purpose", ways(known));
         return Err(refused(known, &what, &shown(row), row.rows).hint(ways));
     }
-    adopt_or_honour(known, row, based_on)
+    adopt_or_honour(known, row)
 }
 
-fn adopt_or_honour(known: &Known<'_>, row: &StateRow, based_on: Option<String>) -> Result<Decision, Error> {
+fn adopt_or_honour(known: &Known<'_>, row: &StateRow) -> Result<Decision, Error> {
     let state = read_state(known, row)?;
     let from = state.shown();
-    let adopt = |why: &str| Decision {
-        rule: "5",
-        start: Start::Continue(Box::new(state.clone())),
-        words: format!("continues from {} ({why})", plain(&from)),
-        warn: false,
-        based_on: based_on.clone(),
+    let adopt = |why: &str| {
+        let words = format!("continues from {} ({why})", plain(&from));
+        Decision::new("5", Start::Continue(Box::new(state.clone())), words)
     };
     match known.entry {
         None => Ok(adopt("the destination's state; the config has none")),
@@ -127,11 +131,9 @@ fn adopt_or_honour(known: &Known<'_>, row: &StateRow, based_on: Option<String>) 
             } else if entry.untouched() {
                 Ok(adopt("the destination's state; the config was not edited and is only behind or ahead"))
             } else if row.based_on.as_deref() == Some(entry.whole_digest().as_str()) {
-                let mut decision = adopt("the edit in the config was followed by an earlier run");
-                decision.warn = true;
-                Ok(decision)
+                Ok(adopt("the edit in the config was followed by an earlier run").to_be_read())
             } else {
-                honour(known, &cursor, &from, based_on)
+                honour(known, &cursor, &from)
             }
         }
         Some(_) => Ok(adopt("the instruction in the config was carried out by an earlier run")),
@@ -145,29 +147,20 @@ fn same_cursor(known: &Known<'_>, cursor: &Value, state: &StreamState) -> bool {
 }
 
 /// Rule 6: a person edited the cursor by hand.
-fn honour(
-    known: &Known<'_>,
-    cursor: &Value,
-    from: &Value,
-    based_on: Option<String>,
-) -> Result<Decision, Error> {
+fn honour(known: &Known<'_>, cursor: &Value, from: &Value) -> Result<Decision, Error> {
     let state = state_at(known, cursor)?;
-    Ok(Decision {
-        rule: "6",
-        start: Start::Continue(Box::new(state)),
-        words: format!(
-            "starts from {}, which was edited by hand in the config; the destination holds {}: rows between the two may be loaded again or skipped",
-            plain(cursor),
-            plain(from)
-        ),
-        warn: true,
-        based_on,
-    })
+    let words = format!(
+        "starts from {}, which was edited by hand in the config; the destination holds {}: rows between the two may be loaded again or skipped",
+        plain(cursor),
+        plain(from)
+    );
+    Ok(Decision::new("6", Start::Continue(Box::new(state)), words).to_be_read())
 }
 
 /// Rule 1: an instruction that the destination has not carried out.
-fn instruction(known: &Known<'_>, entry: &StateEntry, based_on: Option<String>) -> Result<Decision, Error> {
-    let decided = |start, words: String, warn| Ok(Decision { rule: "1", start, words, warn, based_on });
+fn instruction(known: &Known<'_>, entry: &StateEntry) -> Result<Decision, Error> {
+    let decided =
+        |start, words: String, warn| Ok(Decision { warn, ..Decision::new("1", start, words) });
     match entry {
         StateEntry::Reset { .. } => {
             decided(Start::Rebuild, "reset: reads everything again into staging, then swaps".into(), false)

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+use waybill_protocol::{Error, Result};
 
 /// What asked a run to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +90,18 @@ impl Stop {
     /// Set by the second: stop at once.
     pub fn at_once(&self) -> &CancellationToken {
         &self.at_once
+    }
+
+    /// Does work that may be given up at any point: the first request ends it.
+    ///
+    /// # Errors
+    /// Those of the work, and `cancelled` once the run was asked to end.
+    pub async fn unless_asked<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        tokio::select! {
+            biased;
+            () = self.orderly.cancelled() => Err(Error::cancelled()),
+            done = work => done,
+        }
     }
 
     /// Turns SIGHUP, SIGINT and SIGTERM into requests, for the life of the runtime. Must be called

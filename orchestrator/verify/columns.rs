@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     fn record(name: &str, logical: &str) -> ColumnRecord {
-        ColumnRecord { source: name.into(), name: format!("{name}_t"), logical: logical.into() }
+        ColumnRecord::new(name, &format!("{name}_t"), logical)
     }
 
     fn schema(suffix: &str, columns: &[(&str, Logical, &str)]) -> Schema {

@@ -45,11 +45,8 @@ impl Bench {
         let table = TableRef { namespace: self.output.namespace.clone(), name: "loaded".into() };
         let columns = [("id", Logical::Int64), ("note", Logical::Text)];
         let fields: Vec<_> = columns.iter().map(|(name, logical)| logical.field(name, true, "")).collect();
-        let recorded = columns.iter().map(|(name, logical)| ColumnRecord {
-            source: (*name).into(),
-            name: (*name).into(),
-            logical: logical.to_string(),
-        });
+        let recorded =
+            columns.iter().map(|(name, logical)| ColumnRecord::new(name, name, &logical.to_string()));
         StreamLoad {
             stream: "s".into(),
             table: table.clone(),

@@ -102,6 +102,8 @@ pub struct Held {
     pub window: Window,
     /// What it is based on.
     pub based_on: Base,
+    /// Instructions that were carried out.
+    pub carried: BTreeSet<u32>,
     /// What makes it meaningful.
     pub print: Write,
     /// Whether rows were loaded since the last rebuild.
@@ -220,7 +222,13 @@ pub fn run(
         .map(|(key, (cursor, value))| Version { key: *key, cursor: *cursor, value: *value })
         .collect();
     let (table, loaded) = load(settings.write, table, from, &read);
-    let before = target.held.as_ref().is_some_and(|held| held.rows) && !staged;
+    let emptied = target.table.as_ref().is_none_or(BTreeMap::is_empty);
+    let before = target.held.as_ref().is_some_and(|held| held.rows) && !staged && !emptied;
+    let based_on = if settings.write == Write::Overwrite { Base::Nothing } else { based_on };
+    let mut carried = target.held.as_ref().map(|held| held.carried.clone()).unwrap_or_default();
+    if let Base::Nonce(nonce) = based_on {
+        carried.insert(nonce);
+    }
     let window = match settings.write {
         Write::Overwrite => Window::default(),
         _ => advance(kind, source, settings, from, &read),
@@ -235,7 +243,8 @@ pub fn run(
     };
     let held = Held {
         window,
-        based_on: if settings.write == Write::Overwrite { Base::Nothing } else { based_on },
+        based_on,
+        carried,
         print: settings.write,
         rows: before || loaded,
         whole: staged || stays_whole(settings, target),
@@ -247,7 +256,7 @@ pub fn run(
 fn reconcile(settings: &Settings, target: &Target) -> Result<(&'static str, Start), &'static str> {
     let held = target.held.as_ref();
     let at = |cursor| Start::From(Window { floor: Some(cursor), ceiling: Some(cursor), ..Window::default() });
-    let done = |nonce| held.is_some_and(|held| held.based_on == Base::Nonce(nonce));
+    let done = |nonce| held.is_some_and(|held| held.carried.contains(&nonce));
     match settings.entry {
         Entry::Reset { nonce } if !done(nonce) => return Ok(("1", Start::Rebuild)),
         Entry::Set { nonce, cursor } if !done(nonce) => return Ok(("1", at(cursor))),

@@ -149,6 +149,10 @@ fn matrix(policy: &str, into_postgres: bool) {
     for event in events {
         assert_eq!(event["data"]["policy"], policy, "{event}");
     }
+    if policy == "evolve" {
+        project.run();
+        assert_eq!(project.log().named("schema.changed"), Vec::<&Value>::new(), "what was said is not repeated");
+    }
 }
 
 #[test]

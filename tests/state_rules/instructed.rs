@@ -38,7 +38,11 @@ fn a_set_starts_there_and_only_once() {
         ground.holds(10 + again, 10, 10);
         // What was known before is forgotten at the destination too: the next run finds it in order.
         ground.runs_by("5");
+        // An old checkout brings it back, and it is not done again; a new one to the same place is.
         ground.set_entry(instruction);
+        ground.runs_by("5");
+        ground.holds(10 + again, 10, 10);
+        ground.set_entry(json!({"set": {"cursor": 8, "nonce": "s2"}}));
         ground.runs_by("1");
         ground.holds(10 + 2 * again, 10, 10);
         ground.add(11, 15);
@@ -58,6 +62,48 @@ fn a_set_whose_run_could_not_write_the_config_is_not_done_twice() {
         ground.set_entry(instruction);
         ground.runs_by("5");
         assert_eq!(ground.target("SELECT count(*) FROM t"), rows, "{}", ground.name);
+    });
+}
+
+#[test]
+fn of_many_instructions_from_old_checkouts_none_is_carried_out_again() {
+    crosswise("old_instructions", |ground| {
+        ground.runs_by("3");
+        let instructions = [
+            json!({"reset": "r1"}),
+            json!({"set": {"cursor": 9, "nonce": "s1"}}),
+            json!({"accept": "a1"}),
+            json!({"reset": "r2"}),
+        ];
+        for instruction in &instructions {
+            ground.set_entry(instruction.clone());
+            ground.runs_by("1");
+        }
+        ground.exactly(10);
+        for instruction in instructions {
+            ground.set_entry(instruction);
+            ground.runs_by("5");
+            ground.exactly(10);
+        }
+    });
+}
+
+#[test]
+fn an_accepted_empty_table_is_refused_only_once() {
+    everywhere("accept_empty", |ground| {
+        ground.runs_by("3");
+        ground.target("DELETE FROM t");
+        ground.refuses(1, &["is gone or empty although 10 rows were loaded"]);
+        ground.set_entry(json!({"accept": "a1"}));
+        ground.runs_by("1");
+        ground.runs_by("5");
+        // A merge reads the rows at its floor in every run.
+        assert_eq!(ground.target("SELECT count(*) FROM t WHERE id < 10"), "0");
+        ground.add(11, 12);
+        ground.runs_by("5");
+        assert_eq!(ground.target("SELECT count(*) FROM t WHERE id > 10"), "2");
+        ground.target("DELETE FROM t");
+        ground.refuses(1, &["is gone or empty although"]);
     });
 }
 

@@ -29,7 +29,7 @@ fn one_signal_keeps_what_was_committed_and_the_next_run_goes_on() {
     for (signal, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
         let project = held_project("append");
         let running = project.start(&["run", "c"]);
-        project.wait_for_event("checkpoint.committed", "30");
+        project.wait_for_commits(3);
         running.signal(signal);
         running.wait().exits(code);
         let log = project.log();
@@ -64,7 +64,7 @@ fn a_second_signal_ends_at_once_with_a_valid_record() {
     let hang = json!([{"do": "schema"}, {"do": "table", "from": 1, "to": 30, "batch": 10}, {"do": "hang"}]);
     let project = script::source(script::by_cursor("append"), json!([hang, script::whole(60)]));
     let running = project.start(&["run", "c"]);
-    project.wait_for_event("checkpoint.committed", "30");
+    project.wait_for_commits(3);
     running.signal("TERM");
     project.wait_for_event("signal.received", "SIGTERM");
     running.signal("TERM");

@@ -14,7 +14,7 @@ mod watch;
 use std::sync::{Arc, Mutex};
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
-use arrow_schema::{Schema, SchemaRef};
+use arrow_schema::{FieldRef, Schema, SchemaRef};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use waybill_protocol::event::Emit;
@@ -131,11 +131,8 @@ fn two_columns() -> SchemaRef {
 
 fn load_of(stream: &str, schema: SchemaRef, disposition: Disposition) -> StreamLoad {
     let table = TableRef { namespace: Some("sales".into()), name: stream.into() };
-    let columns = schema.fields().iter().map(|f| ColumnRecord {
-        source: f.name().clone(),
-        name: f.name().clone(),
-        logical: Logical::of(f).unwrap().to_string(),
-    });
+    let recorded = |f: &FieldRef| ColumnRecord::new(f.name(), f.name(), &Logical::of(f).unwrap().to_string());
+    let columns = schema.fields().iter().map(recorded);
     let record = TableRecord {
         connection_id: "c1".into(),
         stream: stream.into(),

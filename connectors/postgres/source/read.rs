@@ -30,8 +30,7 @@ pub(super) async fn read(
     state: &StreamState,
     outlet: &Outlet,
 ) -> Result<bool> {
-    let mut session = server.session().await?;
-    let shape = snapshot::shape(&mut session, read).await?;
+    let mut session = or_refused(outlet, server.session()).await?;
     let job = match &read.reading {
         Reading::Full => None,
         Reading::Cursor { column, logical } => Some(Cursor { column, logical: *logical }),
@@ -41,19 +40,8 @@ pub(super) async fn read(
         return Err(Error::config(format!("{}: from and to need a cursor", read.stream))
             .hint("set cursor on the stream: the column that from and to are values of"));
     }
-    let mut planned = None;
-    if let Some(cursor) = &job {
-        refuse(server, read, cursor, &shape)?;
-        if moves_state(read) {
-            planned = Some(plan_window(&mut session, read, state, cursor, &shape).await?);
-        }
-    }
-    let snapshot = snapshot::begin(&mut session, read, &shape).await?;
-    if let (Some(Planned { window, place, holders }), Some(cursor)) = (&planned, &job) {
-        fence::same_server(place, &snapshot.server)?;
-        bound::check(&mut session, read, cursor, window, holders).await?;
-    }
-    let window = planned.map(|planned| planned.window);
+    let (snapshot, window) =
+        or_refused(outlet, open(server, &mut session, read, state, job.as_ref())).await?;
     let request = Request { read, state, cursor: job, window: window.as_ref() };
     let whole = request.run(&mut session, &snapshot, outlet).await?;
     if whole {
@@ -67,6 +55,40 @@ pub(super) async fn read(
         outlet.send(Message::Complete { stream: read.stream.clone() }).await?;
     }
     Ok(whole)
+}
+
+/// Looks at what is to be read, and begins the snapshot.
+async fn open(
+    server: &Arc<Server>,
+    session: &mut Session,
+    read: &StreamRead,
+    state: &StreamState,
+    job: Option<&Cursor<'_>>,
+) -> Result<(Snapshot, Option<Window>)> {
+    let shape = snapshot::shape(session, read).await?;
+    let mut planned = None;
+    if let Some(cursor) = job {
+        refuse(server, read, cursor, &shape)?;
+        if moves_state(read) {
+            planned = Some(plan_window(session, read, state, cursor, &shape).await?);
+        }
+    }
+    let snapshot = snapshot::begin(session, read, &shape).await?;
+    if let (Some(Planned { window, place, holders }), Some(cursor)) = (&planned, job) {
+        fence::same_server(place, &snapshot.server)?;
+        bound::check(session, read, cursor, window, holders).await?;
+    }
+    Ok((snapshot, planned.map(|planned| planned.window)))
+}
+
+/// Does work that sends nothing, given up once nothing would be taken any more: it may wait for a
+/// lock or scan for long.
+async fn or_refused<T>(outlet: &Outlet, work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::select! {
+        biased;
+        () = outlet.refused() => Err(Error::cancelled()),
+        done = work => done,
+    }
 }
 
 /// One read inside its snapshot.
@@ -184,8 +206,9 @@ impl Request<'_> {
         if let Some(filter) = select::filter(read) {
             select.push_str(&format!(" AND {filter}"));
         }
-        let plan = ColumnPlan { wire: Wire::Int8, field: Logical::Int64.field("count", true, "") };
-        let row = one_row(session, "count rows without a cursor", &select, &[plan]).await?;
+        let plans = [ColumnPlan { wire: Wire::Int8, field: Logical::Int64.field("count", true, "") }];
+        let counting = one_row(session, "count rows without a cursor", &select, &plans);
+        let row = or_refused(outlet, counting).await?;
         let rows = u64::try_from(row.column(0).as_primitive::<Int64Type>().value(0)).unwrap_or(0);
         if rows == 0 {
             return Ok(());

@@ -120,13 +120,13 @@ impl View {
 }
 
 fn standing(entry: Option<&StateEntry>, row: Option<&StateRow>) -> Standing {
+    if let Some(nonce) = entry.and_then(StateEntry::nonce) {
+        let done = row.is_some_and(|row| row.carried_out(nonce));
+        return if done { Standing::InstructionDone } else { Standing::InstructionWaits };
+    }
     match (entry, row) {
         (None, None) => Standing::Nothing,
         (None, Some(_)) => Standing::OnlyDestination,
-        (Some(entry), row) if entry.nonce().is_some() => {
-            let done = row.and_then(|row| row.based_on.as_deref()) == entry.nonce();
-            if done { Standing::InstructionDone } else { Standing::InstructionWaits }
-        }
         (Some(_), None) => Standing::OnlyConfig,
         (Some(entry), Some(row)) => {
             let held = StreamState::from_value(&row.value).map(|state| state.shown()).unwrap_or(Value::Null);

@@ -113,10 +113,7 @@ pub(crate) fn load(
         connection_id: format!("id-of-{connection}"),
         stream: "s".into(),
         table: table.clone(),
-        columns: columns
-            .iter()
-            .map(|(n, l)| ColumnRecord::new(n, n, &l.to_string()))
-            .collect(),
+        columns: columns.iter().map(|(n, l)| ColumnRecord::new(n, n, &l.to_string())).collect(),
     };
     StreamLoad {
         stream: "s".into(),

@@ -159,8 +159,7 @@ fn honour(known: &Known<'_>, cursor: &Value, from: &Value) -> Result<Decision, E
 
 /// Rule 1: an instruction that the destination has not carried out.
 fn instruction(known: &Known<'_>, entry: &StateEntry) -> Result<Decision, Error> {
-    let decided =
-        |start, words: String, warn| Ok(Decision { warn, ..Decision::new("1", start, words) });
+    let decided = |start, words: String, warn| Ok(Decision { warn, ..Decision::new("1", start, words) });
     match entry {
         StateEntry::Reset { .. } => {
             decided(Start::Rebuild, "reset: reads everything again into staging, then swaps".into(), false)

@@ -151,7 +151,11 @@ fn matrix(policy: &str, into_postgres: bool) {
     }
     if policy == "evolve" {
         project.run();
-        assert_eq!(project.log().named("schema.changed"), Vec::<&Value>::new(), "what was said is not repeated");
+        assert_eq!(
+            project.log().named("schema.changed"),
+            Vec::<&Value>::new(),
+            "what was said is not repeated"
+        );
     }
 }
 

@@ -41,5 +41,5 @@ pub use state::{Change, FilesDigest, Patch, Scope, StreamState, WindowDigest};
 pub use stream::{
     NullCursor, OnBadRow, OnEmpty, OnExisting, SchemaPolicy, StreamSelection, SyncMode, WriteMode,
 };
-pub use tunnel::{CommandTunnel, LocalEnd, NewHosts, SshTunnel, Tunnel, TunnelSettings};
+pub use tunnel::{CommandTunnel, LocalEnd, NewHosts, Pending, SshTunnel, Tunnel, TunnelSettings};
 pub use value::{Fidelity, IN_WINDOW_COLUMN, Logical, NATIVE_KEY, RUN_ID_COLUMN, Verdict};

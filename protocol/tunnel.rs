@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::Pin;
 
-use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -126,18 +126,20 @@ pub struct LocalEnd {
     pub folder: PathBuf,
 }
 
+/// What is waited for.
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
 /// A tunnel as the connector of one session sees it.
-#[async_trait]
 pub trait Tunnel: Send + Sync {
     /// The local end of a way to this server: starts the tunnel, and starts it again when it has
     /// ended since. Errors say what the tunnel itself said.
-    async fn reach(&self, host: &str, port: u16) -> Result<LocalEnd>;
+    fn reach<'a>(&'a self, host: &'a str, port: u16) -> Pending<'a, Result<LocalEnd>>;
 
     /// What the tunnel said last about a connection that failed: for the cause of an error.
     fn last_words(&self) -> Option<String>;
 
     /// Ends it, with everything that it started; waits until that is done.
-    async fn close(&self);
+    fn close(&self) -> Pending<'_, ()>;
 }
 
 #[cfg(test)]

@@ -15,11 +15,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
-use waybill_protocol::{Error, Events, Kind, LocalEnd, Result, Tunnel, TunnelSettings};
+use waybill_protocol::{Error, Events, Kind, LocalEnd, Pending, Result, Tunnel, TunnelSettings};
 
 use process::{About, Process};
 
@@ -71,6 +70,22 @@ impl SessionTunnel {
             running: tokio::sync::Mutex::default(),
             last: Mutex::default(),
         })))
+    }
+
+    /// The local end of the tunnel that runs, or of one that is started now.
+    async fn running(&self, host: &str, port: u16) -> Result<LocalEnd> {
+        let mut running = self.running.lock().await;
+        if let Some(up) = running.as_ref().filter(|up| up.process.exited().is_none()) {
+            return Ok(up.end.clone());
+        }
+        // What it left in its process group goes before another one starts.
+        if let Some(ended) = running.take() {
+            ended.process.close().await;
+        }
+        let up = self.start(host, port).await.map_err(|e| e.context("the tunnel"))?;
+        let end = up.end.clone();
+        *running = Some(up);
+        Ok(end)
     }
 
     async fn start(&self, host: &str, port: u16) -> Result<Running> {
@@ -134,21 +149,9 @@ impl SessionTunnel {
     }
 }
 
-#[async_trait]
 impl Tunnel for SessionTunnel {
-    async fn reach(&self, host: &str, port: u16) -> Result<LocalEnd> {
-        let mut running = self.running.lock().await;
-        if let Some(up) = running.as_ref().filter(|up| up.process.exited().is_none()) {
-            return Ok(up.end.clone());
-        }
-        // What it left in its process group goes before another one starts.
-        if let Some(ended) = running.take() {
-            ended.process.close().await;
-        }
-        let up = self.start(host, port).await.map_err(|e| e.context("the tunnel"))?;
-        let end = up.end.clone();
-        *running = Some(up);
-        Ok(end)
+    fn reach<'a>(&'a self, host: &'a str, port: u16) -> Pending<'a, Result<LocalEnd>> {
+        Box::pin(self.running(host, port))
     }
 
     fn last_words(&self) -> Option<String> {
@@ -156,10 +159,12 @@ impl Tunnel for SessionTunnel {
         last.as_ref().and_then(|process| process.words().pop())
     }
 
-    async fn close(&self) {
-        if let Some(running) = self.running.lock().await.take() {
-            running.process.close().await;
-        }
+    fn close(&self) -> Pending<'_, ()> {
+        Box::pin(async {
+            if let Some(running) = self.running.lock().await.take() {
+                running.process.close().await;
+            }
+        })
     }
 }
 

@@ -12,6 +12,7 @@ mod tests;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -35,6 +36,8 @@ pub struct SessionTunnel {
     events: Events,
     cancel: CancellationToken,
     running: tokio::sync::Mutex<Option<Running>>,
+    /// Set by the end of the session: what is still under way does not start it again.
+    over: AtomicBool,
     /// The process that ran last, for what it said.
     last: Mutex<Option<Arc<Process>>>,
 }
@@ -68,6 +71,7 @@ impl SessionTunnel {
             events: events.clone(),
             cancel: cancel.clone(),
             running: tokio::sync::Mutex::default(),
+            over: AtomicBool::new(false),
             last: Mutex::default(),
         })))
     }
@@ -77,6 +81,9 @@ impl SessionTunnel {
         let mut running = self.running.lock().await;
         if let Some(up) = running.as_ref().filter(|up| up.process.exited().is_none()) {
             return Ok(up.end.clone());
+        }
+        if self.over.load(Ordering::SeqCst) {
+            return Err(Error::cancelled());
         }
         // What it left in its process group goes before another one starts.
         if let Some(ended) = running.take() {
@@ -161,6 +168,7 @@ impl Tunnel for SessionTunnel {
 
     fn close(&self) -> Pending<'_, ()> {
         Box::pin(async {
+            self.over.store(true, Ordering::SeqCst);
             if let Some(running) = self.running.lock().await.take() {
                 running.process.close().await;
             }

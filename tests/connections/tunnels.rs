@@ -75,7 +75,7 @@ fn rows_come_through_ssh_and_nothing_is_left_of_it() {
     paired(&log, "tunnel.started", "tunnel.exited");
     paired(&log, "connection.opened", "connection.closed");
     assert_eq!(log.named("tunnel.started").len(), 2);
-    assert!(log.named("tunnel.exited").iter().all(|line| line["data"]["outcome"] == "succeeded"), "{log:?}");
+    assert!(log.named("tunnel.exited").iter().all(|line| line["data"]["outcome"] == "succeeded"));
     wait_until_gone(&project);
     // Another login, into another place: the config is what is wrong, and it says so before a run.
     let wrong = |more: Value, code: i32, parts: &[&str]| {

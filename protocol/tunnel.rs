@@ -154,7 +154,8 @@ mod tests {
 
     #[test]
     fn a_tunnel_is_of_one_kind_and_knows_its_members() {
-        let ssh = read(json!({"type": "ssh", "host": "bastion", "user": "me", "new_hosts": "accept"})).unwrap();
+        let ssh =
+            read(json!({"type": "ssh", "host": "bastion", "user": "me", "new_hosts": "accept"})).unwrap();
         assert!(matches!(ssh, TunnelSettings::Ssh(ssh) if ssh.new_hosts == Some(NewHosts::Accept)));
         read(json!({"type": "command", "command": ["fwd", "{local_port}"]})).unwrap();
         for (wrong, part) in [

@@ -52,7 +52,8 @@ async fn addresses(address: &Address) -> Option<Found> {
         Ok(found) => found,
         Err(error) => {
             let text = error.to_string();
-            let passing = ["Temporary failure", "Try again", "try again"].iter().any(|part| text.contains(part));
+            let passing =
+                ["Temporary failure", "Try again", "try again"].iter().any(|part| text.contains(part));
             return Some(Found::NoSuchHost { passing });
         }
     };

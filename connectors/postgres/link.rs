@@ -235,7 +235,12 @@ impl Server {
         classify(error, &self.circumstances(started, limit, None))
     }
 
-    fn circumstances(&self, started: Instant, limit: Option<Duration>, found: Option<Found>) -> Circumstances<'_> {
+    fn circumstances(
+        &self,
+        started: Instant,
+        limit: Option<Duration>,
+        found: Option<Found>,
+    ) -> Circumstances<'_> {
         Circumstances {
             server: &self.host_port,
             address: &self.address,

@@ -80,18 +80,19 @@ pub(super) fn tls(why: &str, at: &Circumstances<'_>) -> Error {
             "set host to a name that the certificate is for; the cause lists them",
         );
     }
-    if why.contains("UnknownIssuer") || why.contains("SelfSigned") || why.contains("CaUsedAsEndEntity") {
-        return refused(
-            Kind::Auth,
-            format!("TLS with {server} failed: its certificate is signed by nobody who is trusted here"),
-            "set ca_file to the file (PEM) of the authority that signed it; a managed database offers it for download",
-        );
-    }
     if why.contains("xpired") || why.contains("NotValidYet") || why.contains("not valid yet") {
         return refused(
             Kind::Auth,
             format!("TLS with {server} failed: its certificate is not valid now"),
             "have the server's certificate renewed, or set the clock of this machine",
+        );
+    }
+    // Of an unknown authority, or of one that has a known one's name and another key.
+    if why.contains("peer certificate") {
+        return refused(
+            Kind::Auth,
+            format!("TLS with {server} failed: its certificate is signed by nobody who is trusted here"),
+            "set ca_file to the file (PEM) of the authority that signed it; a managed database offers it for download",
         );
     }
     refused(
@@ -120,7 +121,8 @@ pub(super) fn socket(io: io::Error, at: &Circumstances<'_>) -> Error {
     };
     let shown = shown(host, tried);
     if let Some(instead) = answers {
-        let message = format!("nothing listens at {server}{shown}, but something does at {}", place(instead, port));
+        let message =
+            format!("nothing listens at {server}{shown}, but something does at {}", place(instead, port));
         return Error::new(Kind::Network, message).hint(format!("set host to {instead}")).cause(io);
     }
     let (message, hint) = match io.kind() {
@@ -133,7 +135,8 @@ pub(super) fn socket(io: io::Error, at: &Circumstances<'_>) -> Error {
         }
         ErrorKind::PermissionDenied => (
             format!("the socket {server} may not be used"),
-            "give this user the right to the folder of the socket, or set host to the server's name".to_owned(),
+            "give this user the right to the folder of the socket, or set host to the server's name"
+                .to_owned(),
         ),
         ErrorKind::TimedOut => (
             format!("{server} does not answer{shown}"),

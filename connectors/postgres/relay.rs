@@ -98,7 +98,8 @@ impl Relay {
         // One that an earlier relay left.
         let _ = std::fs::remove_file(&socket);
         let listener = UnixListener::bind(&socket).map_err(|e| {
-            Error::internal(format!("the socket of the tunnel, {}, cannot be made", socket.display())).cause(e)
+            Error::internal(format!("the socket of the tunnel, {}, cannot be made", socket.display()))
+                .cause(e)
         })?;
         let to = end.address;
         let accepting = tokio::spawn(async move {
@@ -106,7 +107,8 @@ impl Relay {
                 tokio::spawn(async move {
                     let Ok(mut far) = TcpStream::connect(to).await else { return };
                     let _ = far.set_nodelay(true);
-                    let _ = tokio::io::copy_bidirectional_with_sizes(&mut near, &mut far, 64 << 10, 64 << 10).await;
+                    let _ = tokio::io::copy_bidirectional_with_sizes(&mut near, &mut far, 64 << 10, 64 << 10)
+                        .await;
                 });
             }
         });

@@ -125,8 +125,12 @@ impl PostgresSettings {
         if let Some(tunnel) = &self.tunnel {
             tunnel.validate()?;
             if address.host.starts_with('/') {
-                return Err(Error::config("tunnel: leads to a host and port, and host is the folder of a socket")
-                    .hint("set host to what the server is called at the far end of the tunnel, such as localhost"));
+                return Err(Error::config(
+                    "tunnel: leads to a host and port, and host is the folder of a socket",
+                )
+                .hint(
+                    "set host to what the server is called at the far end of the tunnel, such as localhost",
+                ));
             }
         }
         Ok(())

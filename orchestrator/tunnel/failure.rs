@@ -23,8 +23,9 @@ pub(super) fn ended(settings: &TunnelSettings, exit: Exit, words: &[String]) -> 
 }
 
 fn missing(program: &str) -> Error {
-    Error::config(format!("the program {program:?} of the tunnel cannot be run"))
-        .hint(format!("install {program}, or name it with its whole path; `command -v {program}` says where it is"))
+    Error::config(format!("the program {program:?} of the tunnel cannot be run")).hint(format!(
+        "install {program}, or name it with its whole path; `command -v {program}` says where it is"
+    ))
 }
 
 fn of_ssh(ssh: &SshTunnel, exit: Exit, said: &str) -> Error {
@@ -33,7 +34,9 @@ fn of_ssh(ssh: &SshTunnel, exit: Exit, said: &str) -> Error {
     let has = |part: &str| said.contains(part);
     if has("IDENTIFICATION HAS CHANGED") {
         return Error::new(Kind::Auth, format!("the key of ssh host {host} is not the one that is known"))
-            .hint(format!("ask whoever runs {host} whether its key was changed; only then: ssh-keygen -R {host}"));
+            .hint(format!(
+                "ask whoever runs {host} whether its key was changed; only then: ssh-keygen -R {host}"
+            ));
     }
     if has("Host key verification failed") {
         return Error::new(Kind::Auth, format!("the key of ssh host {host} is not known here"))

@@ -61,8 +61,8 @@ impl SessionTunnel {
         let Some(settings) = settings.get("tunnel").filter(|settings| !settings.is_null()) else {
             return Ok(None);
         };
-        let settings: TunnelSettings = serde_json::from_value(settings.clone())
-            .map_err(|e| Error::config(format!("tunnel: {e}")))?;
+        let settings: TunnelSettings =
+            serde_json::from_value(settings.clone()).map_err(|e| Error::config(format!("tunnel: {e}")))?;
         settings.validate()?;
         Ok(Some(Arc::new(SessionTunnel {
             settings,
@@ -107,7 +107,7 @@ impl SessionTunnel {
             local_port: local,
             target: format!("{host}:{port}"),
         };
-        let process = Arc::new(Process::start(&command, about, &self.events)?);
+        let process = Arc::new(Process::start(&command, &self.base_dir, about, &self.events)?);
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&process));
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, local));
         let opened = tokio::select! {
@@ -143,7 +143,8 @@ impl SessionTunnel {
             if started.elapsed() >= limit {
                 let seconds = limit.as_secs_f64();
                 let message = format!("the tunnel did not open {address} within {seconds}s");
-                let words = process.words().pop().map(|said| format!(" (it said: {said})")).unwrap_or_default();
+                let words =
+                    process.words().pop().map(|said| format!(" (it said: {said})")).unwrap_or_default();
                 return Err(Error::new(Kind::Timeout, format!("{message}{words}")).hint(
                     "look whether the program can reach its server and opens {local_port}, or raise start_timeout_ms of the tunnel",
                 ));
@@ -181,9 +182,9 @@ impl Tunnel for SessionTunnel {
 fn free_port() -> Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
     let address = listener.and_then(|listener| listener.local_addr());
-    address.map(|address| address.port()).map_err(|e| {
-        Error::new(Kind::Network, "no local port is free for the tunnel").cause(e)
-    })
+    address
+        .map(|address| address.port())
+        .map_err(|e| Error::new(Kind::Network, "no local port is free for the tunnel").cause(e))
 }
 
 /// A folder that only this user may enter; its path is short, as sockets need it.

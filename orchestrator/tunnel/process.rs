@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
@@ -87,14 +88,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Process {
-    /// Starts a command.
-    pub(super) fn start(command: &[String], about: About, events: &Events) -> Result<Process> {
+    /// Starts a command in a folder.
+    pub(super) fn start(command: &[String], folder: &Path, about: About, events: &Events) -> Result<Process> {
         let mut shell = Command::new("/bin/sh");
-        shell.args(["-c", WATCHER, "waybill-tunnel"]).args(command).process_group(0);
+        shell.args(["-c", WATCHER, "waybill-tunnel"]).args(command).process_group(0).current_dir(folder);
         shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = shell.spawn().map_err(|e| {
-            Error::internal("the program of the tunnel cannot be started").cause(e)
-        })?;
+        let mut child = shell
+            .spawn()
+            .map_err(|e| Error::internal("the program of the tunnel cannot be started").cause(e))?;
         let body = Body::TunnelStarted {
             role: about.role.to_owned(),
             kind: about.kind.to_owned(),

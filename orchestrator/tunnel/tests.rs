@@ -40,7 +40,8 @@ fn ssh_is_told_everything_on_its_command_line_and_asks_nobody() {
 
 #[test]
 fn a_command_is_told_the_ports_and_the_host() {
-    let settings = json!({"type": "command", "command": ["fwd", "--to={host}:{port}", "{local_port}", "{other}"]});
+    let settings =
+        json!({"type": "command", "command": ["fwd", "--to={host}:{port}", "{local_port}", "{other}"]});
     assert_eq!(words(settings, "db").unwrap(), "fwd --to=db:5432 4321 {other}");
 }
 
@@ -54,7 +55,9 @@ async fn a_program_that_is_not_there_is_a_fault_of_the_config() {
 
 #[tokio::test]
 async fn a_program_that_ends_is_a_passing_fault_with_its_words_as_the_cause() {
-    let failing = tunnel(json!({"type": "command", "command": ["sh", "-c", "echo no route >&2; exit 3", "{local_port}"]}));
+    let failing = tunnel(
+        json!({"type": "command", "command": ["sh", "-c", "echo no route >&2; exit 3", "{local_port}"]}),
+    );
     let error = failing.reach("db", 5432).await.unwrap_err();
     assert_eq!((error.kind(), error.retryable()), (Kind::Network, true), "{error}");
     assert!(error.message().contains("exit code 3") && error.causes() == ["no route"], "{error:?}");
@@ -70,7 +73,9 @@ async fn a_port_that_does_not_open_meets_the_deadline_and_everything_is_ended() 
         "sh -c 'trap \"\" TERM; echo $$ >>{0}; while :; do sleep 9; done' & echo $$ >>{0}; wait",
         pids.display()
     );
-    let stuck = tunnel(json!({"type": "command", "command": ["sh", "-c", script, "{local_port}"], "start_timeout_ms": 400}));
+    let stuck = tunnel(
+        json!({"type": "command", "command": ["sh", "-c", script, "{local_port}"], "start_timeout_ms": 400}),
+    );
     let error = stuck.reach("db", 5432).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Timeout, "{error}");
     let started = std::fs::read_to_string(&pids).unwrap();

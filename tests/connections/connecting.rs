@@ -40,7 +40,10 @@ fn a_reset_and_a_silent_server_are_tried_again() {
     let waits: Vec<u64> =
         retries(&project).iter().map(|line| line["data"]["delay_ms"].as_u64().unwrap()).collect();
     assert_eq!(waits.len(), 3, "{waits:?}");
-    assert!(waits.iter().zip([1, 2, 4]).all(|(wait, ideal)| *wait >= ideal - 1 && *wait <= ideal), "{waits:?}");
+    assert!(
+        waits.iter().zip([1, 2, 4]).all(|(wait, ideal)| *wait >= ideal - 1 && *wait <= ideal),
+        "{waits:?}"
+    );
 }
 
 #[test]
@@ -63,7 +66,8 @@ fn a_server_that_is_not_up_yet_is_waited_for() {
 
 #[test]
 fn a_server_without_a_free_connection_is_waited_for() {
-    let server = PgServer::start(&["max_connections=5", "superuser_reserved_connections=1", "max_wal_senders=0"]);
+    let server =
+        PgServer::start(&["max_connections=5", "superuser_reserved_connections=1", "max_wal_senders=0"]);
     server.psql("postgres", "CREATE TABLE t0 AS SELECT i AS id FROM generate_series(1, 50) i");
     let project = source_at(settings(&server, "postgres"), json!([{"name": "public.t0"}]));
     patient(&project);
@@ -92,7 +96,8 @@ fn a_server_that_is_starting_up_is_waited_for() {
     patient(&project);
     std::thread::scope(|scope| {
         scope.spawn(|| server.crash("QUIT"));
-        let recovering = || project.waybill(&["connection", "test", "c"]).out.contains("takes no connections now");
+        let recovering =
+            || project.waybill(&["connection", "test", "c"]).out.contains("takes no connections now");
         wait_until("the recovery", recovering);
         let running = project.start(&["run", "c"]);
         project.wait_for_event("retry.scheduled", "takes no connections now");

@@ -34,7 +34,8 @@ fn refused_in(project: &Project) -> (String, String, String, Vec<Value>) {
     let tested = project.waybill(&["connection", "test", "c", "--output", "json"]).exits(4);
     let answer = tested.json();
     let error = &answer["connections"][0]["source"]["checks"][0]["error"];
-    let text = |member: &str| error[member].as_str().unwrap_or_else(|| panic!("no {member} in {answer}")).to_owned();
+    let text =
+        |member: &str| error[member].as_str().unwrap_or_else(|| panic!("no {member} in {answer}")).to_owned();
     let causes = error["cause"].as_array().unwrap().clone();
     (text("kind"), text("message"), text("hint"), causes)
 }
@@ -53,7 +54,10 @@ fn says(found: &(String, String, String, Vec<Value>), kind: &str, message: &str,
 fn logins_and_databases_are_explained() {
     let server = PgServer::shared();
     server.database("explained_one");
-    server.psql("postgres", "DROP ROLE IF EXISTS explained_shut; CREATE ROLE explained_shut LOGIN PASSWORD 'pw-of-the-shut'");
+    server.psql(
+        "postgres",
+        "DROP ROLE IF EXISTS explained_shut; CREATE ROLE explained_shut LOGIN PASSWORD 'pw-of-the-shut'",
+    );
     server.psql("explained_one", "REVOKE CONNECT ON DATABASE explained_one FROM PUBLIC");
     let base = settings(server, "postgres");
     let found = refused(&base, json!({"password": "not-the-password"}));
@@ -86,7 +90,11 @@ fn hosts_and_ports_are_explained() {
     says(&found, "network", "there is no socket /nowhere/.s.PGSQL.", "correct host and port");
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port();
-    let tested = project(&base, json!({"port": port, "connect_timeout_ms": 200})).waybill(&["connection", "test", "c"]);
+    let tested = project(&base, json!({"port": port, "connect_timeout_ms": 200})).waybill(&[
+        "connection",
+        "test",
+        "c",
+    ]);
     tested.exits(4).says(&["did not answer within 0.2s", "firewall"]);
 }
 
@@ -129,7 +137,9 @@ fn tls_and_pg_hba_are_explained() {
     let base = settings(&server, "postgres");
     let plain = |user: &str| refused(&base, json!({"user": user}));
     says(&plain("only_tls"), "auth", "only encrypted, or not at all", "set tls to require");
-    project(&base, json!({"user": "only_tls", "tls": "require"})).waybill(&["connection", "test", "c"]).exits(0);
+    project(&base, json!({"user": "only_tls", "tls": "require"}))
+        .waybill(&["connection", "test", "c"])
+        .exits(0);
     let found = refused(&base, json!({"user": "rejected", "tls": "require"}));
     says(&found, "auth", "its pg_hba.conf says so", "hostssl postgres rejected ADDRESS/32");
     says(&plain("unknown_one"), "auth", "there is no user \"unknown_one\"", "CREATE ROLE");

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::{open_at, paired, tables, wait_until_closed};
 use crate::fixture::postgres::{destination, source_at};
+use crate::fixture::script;
 use crate::fixture::{Database, Gate, Project, incremental, wait_until};
 
 /// A project from one database into another, with these pools and application names `NAME-source`
@@ -74,7 +75,10 @@ fn one_connection_for_each_side_is_enough_for_everything() {
     let project = project("one", &from, &to, json!(streams), json!({"max": 1}));
     let same = |count: usize| {
         for at in 0..4 {
-            assert_eq!(to.sql(&format!("SELECT count(*) || '|' || count(DISTINCT id) FROM t{at}")), format!("{count}|{count}"));
+            assert_eq!(
+                to.sql(&format!("SELECT count(*) || '|' || count(DISTINCT id) FROM t{at}")),
+                format!("{count}|{count}")
+            );
         }
     };
     project.waybill(&["connection", "test", "c"]).exits(0);
@@ -85,7 +89,7 @@ fn one_connection_for_each_side_is_enough_for_everything() {
     to.sql("CREATE VIEW v AS SELECT id FROM t0");
     for at in 0..4 {
         from.sql(&format!(
-            "ALTER TABLE t{at} ADD COLUMN more int DEFAULT 7; ALTER TABLE t{at} ALTER COLUMN id TYPE bigint; \
+            "ALTER TABLE t{at} ADD COLUMN more int; ALTER TABLE t{at} ALTER COLUMN id TYPE bigint; \
              INSERT INTO t{at} SELECT i, 'new' FROM generate_series(201, 300) i"
         ));
     }
@@ -102,7 +106,9 @@ fn more_rows_than_fit_into_memory_wait_for_one_connection_without_getting_stuck(
     // Together far more than the 32 MiB that all slices share.
     let streams: Vec<Value> = (0..4)
         .map(|at| {
-            from.sql(&format!("CREATE TABLE t{at} AS SELECT i AS id, repeat('x', 4000) AS x FROM generate_series(1, 5000) i"));
+            from.sql(&format!(
+                "CREATE TABLE t{at} AS SELECT i AS id, repeat('x', 4000) AS x FROM generate_series(1, 5000) i"
+            ));
             json!({"name": format!("public.t{at}")})
         })
         .collect();
@@ -134,9 +140,13 @@ fn nothing_is_left_at_the_server_after_any_way_out() {
     let (from, to) = (Database::new("pool_out_from"), Database::new("pool_out_to"));
     let streams = tables(&from, 3, 100);
     let gate = Arc::new(Gate::before(to.server.port));
-    for (name, signals) in
-        [("success", &[][..]), ("failure", &[]), ("asked", &["TERM"]), ("twice", &["INT", "INT"]), ("killed", &["KILL"])]
-    {
+    for (name, signals) in [
+        ("success", &[][..]),
+        ("failure", &[]),
+        ("asked", &["TERM"]),
+        ("twice", &["INT", "INT"]),
+        ("killed", &["KILL"]),
+    ] {
         let project = project(name, &from, &to, json!(streams), json!({"max": 3}));
         project.edit(|config| config["destinations"]["warehouse"]["port"] = json!(gate.port));
         to.sql("DROP TABLE IF EXISTS t0, t1, t2, _waybill_connections, _waybill_state, _waybill_tables");
@@ -177,6 +187,29 @@ fn nothing_is_left_at_the_server_after_any_way_out() {
             assert_eq!(log.named("connection.opened").len(), 2, "{name}");
             paired(&log, "connection.opened", "connection.closed");
         }
+    }
+}
+
+#[test]
+fn a_panic_on_one_side_leaves_nothing_at_the_other() {
+    let (from, to) = (Database::new("pool_panic_from"), Database::new("pool_panic_to"));
+    let read = json!([{"do": "schema"}, {"do": "rows", "from": 1, "count": 5}, {"do": "panic"}]);
+    let broken = script::source(script::by_cursor("append"), json!([read]));
+    destination(&broken, &to);
+    broken.edit(|config| config["destinations"]["warehouse"]["application_name"] = json!("panic-to"));
+    let streams = tables(&from, 1, 10);
+    let mut schema = from.settings();
+    schema["application_name"] = json!("panic-from");
+    let broken_at_the_end = source_at(schema, json!(streams));
+    script::faults(&broken_at_the_end, json!([{"at": "write", "panic": true}]));
+    for (project, database, application) in
+        [(broken, &to, "panic-to"), (broken_at_the_end, &from, "panic-from")]
+    {
+        project.run().exits(70);
+        wait_until_closed(database, application);
+        let log = project.log();
+        log.check();
+        paired(&log, "connection.opened", "connection.closed");
     }
 }
 

@@ -9,6 +9,7 @@ pub mod headless;
 pub mod init;
 mod next;
 pub mod progress;
+pub mod prompt;
 pub mod run;
 pub mod runs;
 pub mod schema;

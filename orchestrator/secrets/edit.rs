@@ -37,6 +37,21 @@ impl Place {
     }
 }
 
+impl Place {
+    /// The tables that lead to a key, and its last part: `tls.key` stands in a table of its own.
+    fn leaf<'p>(&'p self, key: &'p str) -> Result<(Vec<&'p str>, &'p str)> {
+        let mut path = self.tables()?;
+        let mut parts: Vec<&str> = key.split('.').collect();
+        let last = parts.pop().unwrap_or_default();
+        if last.is_empty() || parts.iter().any(|part| part.is_empty()) {
+            return Err(Error::config(format!("{key:?} is no key of secrets.toml"))
+                .hint("name a setting, such as password or tls.key"));
+        }
+        path.extend(parts);
+        Ok((path, last))
+    }
+}
+
 /// What is written.
 #[derive(Debug, Clone)]
 pub enum NewValue {
@@ -46,15 +61,22 @@ pub enum NewValue {
     Env(String),
     /// `{ file = "path" }`.
     File(String),
+    /// `{ command = ["program", "argument"] }`.
+    Command(Vec<String>),
 }
 
 /// Writes a secret; the file is made where there is none.
 pub fn set(project: &Project, place: &Place, key: &str, new: &NewValue) -> Result<()> {
-    let path = place.tables()?;
+    let (path, key) = place.leaf(key)?;
     let written: Value = match new {
         NewValue::Literal(secret) => secret.expose().into(),
         NewValue::Env(name) => reference("env", name),
         NewValue::File(file) => reference("file", file),
+        NewValue::Command(words) => {
+            let mut table = InlineTable::new();
+            table.insert("command", Value::Array(words.iter().collect()));
+            Value::InlineTable(table)
+        }
     };
     change(project, |document| {
         let table = descend(document, &path)?;
@@ -74,7 +96,7 @@ pub fn set(project: &Project, place: &Place, key: &str, new: &NewValue) -> Resul
 
 /// Removes a secret; false where there was none.
 pub fn unset(project: &Project, place: &Place, key: &str) -> Result<bool> {
-    let path = place.tables()?;
+    let (path, key) = place.leaf(key)?;
     change(project, |document| {
         let mut table: &mut dyn TableLike = document.as_table_mut();
         for name in &path {
@@ -84,6 +106,21 @@ pub fn unset(project: &Project, place: &Place, key: &str) -> Result<bool> {
             }
         }
         Ok(table.remove(key).is_some())
+    })
+}
+
+/// Removes a table with everything in it, such as `destination.warehouse`; false where there was none.
+pub fn remove_table(project: &Project, path: &[&str]) -> Result<bool> {
+    let Some((last, above)) = path.split_last() else { return Ok(false) };
+    change(project, |document| {
+        let mut table: &mut dyn TableLike = document.as_table_mut();
+        for name in above {
+            match table.get_mut(name).and_then(Item::as_table_like_mut) {
+                Some(next) => table = next,
+                None => return Ok(false),
+            }
+        }
+        Ok(table.remove(last).is_some())
     })
 }
 

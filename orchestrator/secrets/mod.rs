@@ -1,14 +1,15 @@
 //! Secrets: secrets.toml, its references and its edits, and the settings of a run made whole.
 
+pub mod command;
 pub mod edit;
 pub mod file;
 pub mod hidden;
-mod merge;
+pub(crate) mod merge;
 pub mod reference;
 pub mod resolve;
 #[cfg(test)]
 mod tests;
 
-pub use edit::{NewValue, Place, set, unset};
+pub use edit::{NewValue, Place, remove_table, set, unset};
 pub use file::SecretsFile;
-pub use resolve::{Resolved, ResolvedSecret, check, resolve, resolve_with};
+pub use resolve::{Resolved, ResolvedSecret, check, resolve, resolve_destination, resolve_with};

@@ -36,7 +36,7 @@ pub async fn gate(
 }
 
 /// Tries systems; `true` stands for the source of a connection, `false` for a destination.
-pub(super) async fn all(
+pub async fn all(
     project: &Project,
     config: &Arc<LoadedConfig>,
     wanted: Vec<(bool, String)>,
@@ -66,7 +66,7 @@ pub(super) async fn all(
 
 /// A destination whose settings are wrong is said once, and not by each source that was resolved
 /// together with it.
-pub(super) fn once(config: &LoadedConfig, found: &mut Vec<Probe>) {
+pub fn once(config: &LoadedConfig, found: &mut Vec<Probe>) {
     let said: Vec<(String, String)> = found
         .iter()
         .filter(|probe| probe.role == "destination")

@@ -5,6 +5,7 @@ mod discover;
 pub(crate) mod glob;
 mod list;
 mod preview;
+mod query;
 pub(crate) mod session;
 mod sheet;
 mod test;
@@ -31,6 +32,8 @@ pub enum ConnectionCommand {
     Discover(discover::DiscoverArgs),
     /// Show the first rows of a stream
     Preview(preview::PreviewArgs),
+    /// Run one statement in a read-only transaction, and show its first rows
+    Query(query::QueryArgs),
 }
 
 /// Runs one of the commands.
@@ -40,6 +43,7 @@ pub async fn connection(terminal: &Terminal, project: &Project, command: Connect
         ConnectionCommand::Test(args) => test::test(terminal, project, args).await,
         ConnectionCommand::Discover(args) => discover::discover(terminal, project, args).await,
         ConnectionCommand::Preview(args) => preview::preview(terminal, project, args).await,
+        ConnectionCommand::Query(args) => query::query(terminal, project, args).await,
     }
 }
 

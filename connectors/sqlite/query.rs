@@ -25,7 +25,11 @@ pub(crate) fn query(conn: &Connection, stop: &Stop, sql: &str, limit: u64) -> Re
     let mut statement = conn.prepare(sql).map_err(|error| match error {
         rusqlite::Error::MultipleStatement => refused("the text holds more than one statement")
             .hint("run one statement at a time; what follows the first semicolon was not looked at"),
-        error => fault(Origin::Source, DOING, error).hint("correct the statement"),
+        error => {
+            let found = fault(Origin::Source, DOING, error);
+            let (kind, code) = (found.kind(), found.record().code.unwrap_or_default());
+            Error::new(kind, found.message()).origin(Origin::Source).code(code).hint("correct the statement")
+        }
     })?;
     if !statement.readonly() {
         return Err(refused("the statement would write, and a query only reads")

@@ -168,10 +168,18 @@ fn change(project: &Project, change: impl FnOnce(&mut DocumentMut) -> Result<boo
     sweep(&target);
     let text = read_text(project, &target)?.unwrap_or_default();
     let mut document = parse(&target, &text)?;
+    // Comments of a file that holds nothing else belong to its head, not behind the first value.
+    let head = if document.is_empty() { text.trim_end() } else { "" };
+    if !head.is_empty() {
+        document = DocumentMut::new();
+    }
     if !change(&mut document)? {
         return Ok(false);
     }
-    let after = document.to_string();
+    let after = match head.is_empty() {
+        true => document.to_string(),
+        false => format!("{head}\n\n{document}"),
+    };
     parse(&target, &after)
         .map_err(|e| Error::internal("an edit of secrets.toml broke it; nothing was written").cause(e))?;
     let mode = match fs::metadata(&target) {
@@ -235,6 +243,17 @@ mod tests {
         assert_eq!(text(&home), before.replace("password   = \"old\"  # rotate in May\n", ""));
         assert!(!unset(&home.project, &Place::Source("crm".into()), "password").unwrap());
         assert!(!unset(&home.project, &Place::Destination("x".into()), "password").unwrap());
+    }
+
+    #[test]
+    fn the_comments_of_a_file_without_values_stay_at_its_head() {
+        let home = Home::new("{}");
+        home.secrets("# how to write secrets\n#\n# [sources.x]\n");
+        set(&home.project, &Place::Source("crm".into()), "password", &literal("p")).unwrap();
+        let after = "# how to write secrets\n#\n# [sources.x]\n\n[sources.crm]\npassword = \"p\"\n";
+        assert_eq!(text(&home), after);
+        assert!(super::remove_table(&home.project, &["sources", "crm"]).unwrap());
+        assert!(!super::remove_table(&home.project, &["sources", "crm"]).unwrap());
     }
 
     #[test]

@@ -103,7 +103,14 @@ pub(super) async fn add(terminal: &Terminal, project: &Project, mut args: AddArg
         let text: String = asked(&setting.key, Input::new().with_prompt(&setting.key).interact_text())?;
         change.settings.insert(setting.key.clone(), blueprint.read(&setting.key, &text)?);
     }
-    manage::add(project, &args.name, &system, &change, args.default)?;
+    if let Err(error) = manage::add(project, &args.name, &system, &change, args.default) {
+        // What the connector itself finds missing is as much a missing flag.
+        if error.message().ends_with(": missing") || error.message().contains("missing field `") {
+            terminal.error(&error);
+            return Ok(super::USAGE);
+        }
+        return Err(error);
+    }
     saved(terminal, project, &args.name, "added", &change, args.settings.test).await
 }
 

@@ -14,6 +14,9 @@ use super::terminal::Terminal;
 use crate::manage::destinations as manage;
 use crate::store::project::Project;
 
+/// Exit code of wrong usage.
+const USAGE: u8 = 2;
+
 /// What can be done with destinations.
 #[derive(Debug, Subcommand)]
 pub enum DestinationCommand {

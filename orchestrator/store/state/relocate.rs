@@ -103,7 +103,8 @@ fn out_of_config(project: &Project, registry: &[Box<dyn Connector>], path: &Path
             Ok(())
         })?;
         if let Some(map) = document.as_object_mut() {
-            map.insert("state_file".to_owned(), json!(name));
+            let at = map.keys().position(|key| key == "connections").unwrap_or(map.len());
+            map.shift_insert(at, "state_file".to_owned(), json!(name));
         }
         Ok(states.len())
     })

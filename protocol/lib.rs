@@ -36,7 +36,7 @@ pub use event::{Body, Event, Events, Level};
 pub use identity::{Identity, identities};
 pub use outlet::{Budget, Delivery, Message, Outlet, Payload, Reject};
 pub use settings::{NoSettings, Secret};
-pub use source::{Check, Progress, Reading, Slice, Source, StreamRead};
+pub use source::{Answer, Check, Progress, Reading, Slice, Source, StreamRead};
 pub use state::{Change, FilesDigest, Patch, Scope, StreamState, WindowDigest};
 pub use stream::{
     NullCursor, OnBadRow, OnEmpty, OnExisting, SchemaPolicy, StreamSelection, SyncMode, WriteMode,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 use schemars::JsonSchema;
@@ -134,6 +135,17 @@ pub struct Progress {
     pub parts: std::collections::BTreeMap<(String, String), serde_json::Value>,
 }
 
+/// The rows of a person's own statement.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// Its columns.
+    pub schema: SchemaRef,
+    /// Its first rows.
+    pub batches: Vec<RecordBatch>,
+    /// Whether there were more rows than were asked for.
+    pub more: bool,
+}
+
 /// A session with a source, for one run.
 ///
 /// **Concurrency.** All methods may be called at the same time from several tasks; `read` is
@@ -184,6 +196,14 @@ pub trait Source: Send + Sync {
     /// failure is a warning, and the call may be repeated.
     async fn acknowledge(&self, _progress: &Progress) -> Result<()> {
         Ok(())
+    }
+
+    /// Runs one statement of a person's own in a read-only transaction, under the query deadline,
+    /// and returns its first `limit` rows. What would write is refused by the system itself, and
+    /// several statements in one text are refused before any is run.
+    async fn query(&self, _sql: &str, _limit: u64) -> Result<Answer> {
+        Err(crate::Error::config("this system answers no queries")
+            .hint("look at its streams: `waybill connection preview NAME STREAM`"))
     }
 
     /// Ends the session; nothing is lost if it is never called.

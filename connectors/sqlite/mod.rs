@@ -22,6 +22,7 @@ mod load;
 mod observe;
 mod prepare;
 mod publish;
+mod query;
 mod read;
 mod reader;
 mod rebuild;

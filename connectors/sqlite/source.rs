@@ -9,13 +9,14 @@ use rusqlite::Connection;
 use tokio::sync::mpsc;
 use waybill_protocol::event::Body;
 use waybill_protocol::{
-    Catalog, Check, Context, Kind, Level, Logical, Origin, Outlet, Progress, Reading, Result, Slice, Source,
-    StreamRead, StreamSelection,
+    Answer, Catalog, Check, Context, Kind, Level, Logical, Origin, Outlet, Progress, Reading, Result, Slice,
+    Source, StreamRead, StreamSelection,
 };
 
 use super::database::{Database, open_to_read};
 use super::discover::{self, Found};
 use super::fault::Doing;
+use super::query::query;
 use super::read;
 use crate::deadline::bounded;
 
@@ -149,6 +150,15 @@ impl Source for SqliteSource {
             worked.map_err(|e| e.stream(&stream.stream))?;
         }
         Ok(())
+    }
+
+    async fn query(&self, sql: &str, limit: u64) -> Result<Answer> {
+        let database = connect(self.path.clone()).await?;
+        let text = sql.to_owned();
+        let work = database.call(&self.ctx.cancel, move |conn, stop| query(conn, stop, &text, limit));
+        let answer = bounded(&self.ctx, "run the query", sql, work).await;
+        database.close().await;
+        answer
     }
 
     async fn close(&self) {

@@ -5,6 +5,8 @@ mod complete;
 pub mod config;
 pub mod connection;
 pub mod demo;
+pub mod destination;
+pub mod doctor;
 pub mod fault;
 pub mod headless;
 pub mod init;
@@ -15,6 +17,7 @@ pub mod run;
 pub mod runs;
 pub mod schema;
 mod screen;
+pub mod secrets;
 pub mod state;
 pub mod terminal;
 
@@ -64,6 +67,12 @@ pub enum Command {
     /// See connections, test them, and look at what their sources have
     #[command(subcommand)]
     Connection(connection::ConnectionCommand),
+    /// See destinations, add and change them, and choose the default one
+    #[command(subcommand)]
+    Destination(destination::DestinationCommand),
+    /// See where secrets come from, write them, and check that they can be had
+    #[command(subcommand)]
+    Secrets(secrets::SecretsCommand),
     /// See the runs there were, and what each left behind
     #[command(subcommand)]
     Runs(runs::RunsCommand),
@@ -73,6 +82,8 @@ pub enum Command {
     /// Check the config, and see what is in force
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Look the whole project over: what is where, what is wrong, and what to do about it
+    Doctor(doctor::DoctorArgs),
     /// Print the JSON Schema of a document that the program reads or writes
     Schema(schema::SchemaArgs),
     /// Print completions for a shell: names of connections, streams and runs are completed too
@@ -92,6 +103,9 @@ async fn in_project(terminal: &Terminal, project: &Project, command: Command) ->
         Command::Run(args) => run::run(terminal, project, args).await,
         Command::Init(args) => init::init(terminal, project, args).await,
         Command::Connection(command) => connection::connection(terminal, project, command).await,
+        Command::Destination(command) => destination::destination(terminal, project, command).await,
+        Command::Secrets(command) => secrets::secrets(terminal, project, command).await,
+        Command::Doctor(args) => doctor::doctor(terminal, project, args).await,
         Command::Runs(command) => runs::runs(terminal, project, command).await,
         Command::State(command) => state::state(terminal, project, command).await,
         Command::Config(command) => config::config(terminal, project, command).await,

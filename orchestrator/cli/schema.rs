@@ -29,6 +29,8 @@ enum Document {
     HeadlessResponse,
     /// What `waybill state export` writes
     StateExport,
+    /// What `waybill doctor --output json` answers
+    Doctor,
 }
 
 /// Prints a schema.
@@ -45,6 +47,7 @@ fn document(document: Document) -> Value {
         Document::HeadlessRequest => super::headless::request_schema().to_value(),
         Document::HeadlessResponse => super::headless::response_schema().to_value(),
         Document::StateExport => crate::store::state::StateDocument::schema().to_value(),
+        Document::Doctor => schemars::schema_for!(crate::manage::doctor::Report).to_value(),
     }
 }
 

@@ -111,6 +111,11 @@ impl Terminal {
         }
     }
 
+    /// Says something on stderr that belongs to an error: also with `--quiet`.
+    pub fn always(&self, text: &str) {
+        self.say(text);
+    }
+
     /// Says on stderr what failed, why, and what to do next.
     pub fn error(&self, error: &Error) {
         self.say(&error_text(error, self.colour_stderr));

@@ -1,17 +1,22 @@
-//! Changing connections: what the command line and the menu have in common. Nothing here prints or
-//! asks; each function is one edit, which changes only the values that it means to.
+//! Managing a project: what the command line and the menu have in common. Nothing here prints or
+//! asks; each function that changes something is one edit, of only the values that it means to.
 //!
 //! A [`Draft`] is a connection that does not stand in the config yet: it can be tried ([`trial`])
 //! before it is saved ([`add`]). [`revise`] changes one that does.
 
 mod add;
+pub mod destinations;
+pub mod doctor;
 mod draft;
+pub mod gate;
 mod merge;
+pub mod probe;
 pub mod propose;
 mod remove;
 mod rename;
 mod restore;
 mod revise;
+pub mod secrets;
 pub mod select;
 mod settings;
 mod toggle;

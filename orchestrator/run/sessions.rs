@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use waybill_protocol::{Context, Deadlines, Destination, Error, Events, Origin, Result, Role, Source};
 
-use crate::secrets::{Resolved, resolve};
-use crate::store::config::{Connection, InForce, LoadedConfig};
+use crate::secrets::{Resolved, resolve, resolve_destination};
+use crate::store::config::{Connection, InForce, LoadedConfig, Policies};
 use crate::store::project::Project;
 use crate::store::shape::Shape;
 use crate::tunnel::SessionTunnel;
@@ -36,6 +36,36 @@ impl Sessions {
             base_dir: project.base_dir(),
             run_id: uuid::Uuid::now_v7().to_string(),
         }
+    }
+
+    /// Sessions with a destination alone, whatever connections use it. Blocks its thread while
+    /// references are followed.
+    pub fn of_destination(project: &Project, config: &LoadedConfig, name: &str) -> Result<Sessions> {
+        let destination = config.destination_named(name)?;
+        let defaults = config.text.value.get("defaults").cloned();
+        let defaults: Policies =
+            defaults.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default();
+        let connection = Connection {
+            index: 0,
+            id: None,
+            name: format!("destination {name}"),
+            system: String::new(),
+            enabled: false,
+            destination: name.to_owned(),
+            destination_origin: destination.origin.clone(),
+            settings: serde_json::Map::new(),
+            streams: Vec::new(),
+            state: std::collections::BTreeMap::new(),
+            state_as_loaded: serde_json::Value::Null,
+            policies: InForce::of(&Policies::default(), &defaults),
+            config_hash: String::new(),
+        };
+        Ok(Sessions {
+            connection,
+            resolved: resolve_destination(project, destination)?,
+            base_dir: project.base_dir(),
+            run_id: uuid::Uuid::now_v7().to_string(),
+        })
     }
 
     /// The same sessions for a run of that id.

@@ -37,6 +37,21 @@ impl Place {
     }
 }
 
+impl Place {
+    /// The tables that lead to a key, and its last part: `tls.key` stands in a table of its own.
+    fn leaf<'p>(&'p self, key: &'p str) -> Result<(Vec<&'p str>, &'p str)> {
+        let mut path = self.tables()?;
+        let mut parts: Vec<&str> = key.split('.').collect();
+        let last = parts.pop().unwrap_or_default();
+        if last.is_empty() || parts.iter().any(|part| part.is_empty()) {
+            return Err(Error::config(format!("{key:?} is no key of secrets.toml"))
+                .hint("name a setting, such as password or tls.key"));
+        }
+        path.extend(parts);
+        Ok((path, last))
+    }
+}
+
 /// What is written.
 #[derive(Debug, Clone)]
 pub enum NewValue {
@@ -46,6 +61,8 @@ pub enum NewValue {
     Env(String),
     /// `{ file = "path" }`.
     File(String),
+    /// `{ command = ["program", "argument"] }`.
+    Command(Vec<String>),
 }
 
 impl NewValue {
@@ -55,13 +72,18 @@ impl NewValue {
             NewValue::Literal(secret) => secret.expose().into(),
             NewValue::Env(name) => reference("env", name),
             NewValue::File(file) => reference("file", file),
+            NewValue::Command(words) => {
+                let mut table = InlineTable::new();
+                table.insert("command", Value::Array(words.iter().collect()));
+                Value::InlineTable(table)
+            }
         }
     }
 }
 
 /// Writes a secret; the file is made where there is none.
 pub fn set(project: &Project, place: &Place, key: &str, new: &NewValue) -> Result<()> {
-    let path = place.tables()?;
+    let (path, key) = place.leaf(key)?;
     change(project, |document| {
         put(descend(document, &path)?, key, new.written());
         Ok(true)
@@ -84,7 +106,7 @@ pub(super) fn put(table: &mut dyn TableLike, key: &str, written: Value) {
 
 /// Removes a secret; false where there was none.
 pub fn unset(project: &Project, place: &Place, key: &str) -> Result<bool> {
-    let path = place.tables()?;
+    let (path, key) = place.leaf(key)?;
     change(project, |document| {
         let mut table: &mut dyn TableLike = document.as_table_mut();
         for name in &path {
@@ -94,6 +116,21 @@ pub fn unset(project: &Project, place: &Place, key: &str) -> Result<bool> {
             }
         }
         Ok(table.remove(key).is_some())
+    })
+}
+
+/// Removes a table with everything in it, such as `destination.warehouse`; false where there was none.
+pub fn remove_table(project: &Project, path: &[&str]) -> Result<bool> {
+    let Some((last, above)) = path.split_last() else { return Ok(false) };
+    change(project, |document| {
+        let mut table: &mut dyn TableLike = document.as_table_mut();
+        for name in above {
+            match table.get_mut(name).and_then(Item::as_table_like_mut) {
+                Some(next) => table = next,
+                None => return Ok(false),
+            }
+        }
+        Ok(table.remove(last).is_some())
     })
 }
 
@@ -144,10 +181,18 @@ pub(super) fn change(
     sweep(&target);
     let text = read_text(project, &target)?.unwrap_or_default();
     let mut document = parse(&target, &text)?;
+    // Comments of a file that holds nothing else belong to its head, not behind the first value.
+    let head = if document.is_empty() { text.trim_end() } else { "" };
+    if !head.is_empty() {
+        document = DocumentMut::new();
+    }
     if !change(&mut document)? {
         return Ok(false);
     }
-    let after = document.to_string();
+    let after = match head.is_empty() {
+        true => document.to_string(),
+        false => format!("{head}\n\n{document}"),
+    };
     parse(&target, &after)
         .map_err(|e| Error::internal("an edit of secrets.toml broke it; nothing was written").cause(e))?;
     let mode = match fs::metadata(&target) {
@@ -211,6 +256,17 @@ mod tests {
         assert_eq!(text(&home), before.replace("password   = \"old\"  # rotate in May\n", ""));
         assert!(!unset(&home.project, &Place::Source("crm".into()), "password").unwrap());
         assert!(!unset(&home.project, &Place::Destination("x".into()), "password").unwrap());
+    }
+
+    #[test]
+    fn the_comments_of_a_file_without_values_stay_at_its_head() {
+        let home = Home::new("{}");
+        home.secrets("# how to write secrets\n#\n# [sources.x]\n");
+        set(&home.project, &Place::Source("crm".into()), "password", &literal("p")).unwrap();
+        let after = "# how to write secrets\n#\n# [sources.x]\n\n[sources.crm]\npassword = \"p\"\n";
+        assert_eq!(text(&home), after);
+        assert!(super::remove_table(&home.project, &["sources", "crm"]).unwrap());
+        assert!(!super::remove_table(&home.project, &["sources", "crm"]).unwrap());
     }
 
     #[test]

@@ -56,6 +56,12 @@ impl SecretsFile {
         Ok(file)
     }
 
+    /// The names that have a table in `sources` or in `destination`.
+    pub fn names(&self, section: &str) -> Vec<String> {
+        let section = self.root.get(section).and_then(Value::as_object);
+        section.into_iter().flat_map(Map::keys).cloned().collect()
+    }
+
     /// The keys of `[sources.<connection>]`.
     pub fn source(&self, connection: &str) -> Map<String, Value> {
         self.section("sources", connection)

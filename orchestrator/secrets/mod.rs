@@ -1,5 +1,6 @@
 //! Secrets: secrets.toml, its references and its edits, and the settings of a run made whole.
 
+pub mod command;
 pub mod edit;
 pub mod file;
 pub mod hidden;
@@ -10,6 +11,8 @@ pub mod section;
 #[cfg(test)]
 mod tests;
 
-pub use edit::{NewValue, Place, set, unset};
+pub use edit::{NewValue, Place, remove_table, set, unset};
 pub use file::SecretsFile;
-pub use resolve::{Resolved, ResolvedSecret, check, check_source, resolve, resolve_from, resolve_with};
+pub use resolve::{
+    Resolved, ResolvedSecret, check, check_source, resolve, resolve_destination, resolve_from, resolve_with,
+};

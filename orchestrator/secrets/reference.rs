@@ -1,4 +1,5 @@
-//! Values of secrets.toml that stand elsewhere: `{ env = "NAME" }` and `{ file = "path" }`.
+//! Values of secrets.toml that stand elsewhere: `{ env = "NAME" }`, `{ file = "path" }` and
+//! `{ command = ["program", "argument"] }`.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -27,34 +28,46 @@ pub enum Reference {
     Env(String),
     /// A file; a relative path starts at the folder of secrets.toml.
     File(String),
+    /// What a program prints.
+    Command {
+        /// The program and its arguments.
+        words: Vec<String>,
+        /// How long it may take, where the usual is not enough.
+        timeout: Option<Duration>,
+    },
 }
+
+const FORMS: &str =
+    "write { env = \"NAME\" }, { file = \"path\" } or { command = [\"program\", \"argument\"] }";
 
 impl Reference {
     /// The reference that a value is, if it is one; `place` is its path in the file, for errors.
     pub fn of(value: &Value, place: &str) -> Result<Option<Reference>> {
+        if let Some(map) = value.as_object().filter(|map| map.contains_key("command")) {
+            return command(map, place).map(Some);
+        }
         let Some(map) = value.as_object().filter(|map| map.len() == 1) else { return Ok(None) };
         let Some((word, target)) = map.iter().next() else { return Ok(None) };
         let text = |target: &Value| match target.as_str() {
             Some(text) if !text.is_empty() => Ok(text.to_owned()),
-            _ => Err(Error::config(format!("{place}: {word} must be a text that is not empty"))
-                .hint("write { env = \"NAME\" } or { file = \"path\" }")),
+            _ => Err(Error::config(format!("{place}: {word} must be a text that is not empty")).hint(FORMS)),
         };
         match word.as_str() {
             "env" => Ok(Some(Reference::Env(text(target)?))),
             "file" => Ok(Some(Reference::File(text(target)?))),
-            "command" => {
-                Err(Error::config(format!("{place}: a reference to a command is not supported yet"))
-                    .hint("use { env = \"NAME\" } or { file = \"path\" }"))
-            }
             _ => Ok(None),
         }
     }
 
-    /// `env:NAME`, `file:PATH`: for the record.
+    /// `env:NAME`, `file:PATH`, `command:PROGRAM`: for the record.
     pub fn origin(&self) -> String {
         match self {
             Reference::Env(name) => format!("env:{name}"),
             Reference::File(path) => format!("file:{path}"),
+            // Its arguments may say more than the record should.
+            Reference::Command { words, .. } => {
+                format!("command:{}", words.first().map_or("", String::as_str))
+            }
         }
     }
 
@@ -75,8 +88,35 @@ impl Reference {
                 private(project, &path, text.1)?;
                 Ok(text.0)
             }
+            Reference::Command { words, timeout } => {
+                super::command::ask(project, words, place, timeout.unwrap_or(deadline))
+            }
         }
     }
+}
+
+/// `{ command = [...] }`, with `timeout_ms` where the usual is not enough.
+fn command(map: &serde_json::Map<String, Value>, place: &str) -> Result<Reference> {
+    let wrong = |what: &str| Error::config(format!("{place}: {what}")).hint(FORMS);
+    if let Some(other) = map.keys().find(|key| *key != "command" && *key != "timeout_ms") {
+        return Err(wrong(&format!("{other} is no member of a reference to a command")));
+    }
+    let list = map.get("command").and_then(Value::as_array);
+    let words: Option<Vec<String>> = list
+        .map(|list| list.iter().map(|word| word.as_str().map(str::to_owned)).collect())
+        .unwrap_or_default();
+    let words = words
+        .filter(|words| words.first().is_some_and(|program| !program.is_empty()))
+        .filter(|words| words.iter().all(|word| !word.contains('\0')))
+        .ok_or_else(|| wrong("command must be a list of texts, the program first"))?;
+    let timeout = match map.get("timeout_ms") {
+        None => None,
+        Some(ms) => match ms.as_u64().filter(|ms| (1..=600_000).contains(ms)) {
+            Some(ms) => Some(Duration::from_millis(ms)),
+            None => return Err(wrong("timeout_ms must be a whole number of milliseconds, 1 to 600000")),
+        },
+    };
+    Ok(Reference::Command { words, timeout })
 }
 
 /// Reads on a thread of its own: opening a pipe without a writer blocks for ever.
@@ -184,7 +224,11 @@ mod tests {
         assert!(refused(json!({"file": "s"})).1.contains("not UTF-8"));
         assert!(refused(json!({"file": "none"})).1.contains("no file"));
         assert!(refused(json!({"file": "."})).1.contains("is a folder"));
-        assert_eq!(refused(json!({"command": ["op"]})).0, 3);
+        for wrong in [json!("op"), json!([]), json!([""]), json!([5]), json!(["a", 5]), json!(["a\0"])] {
+            assert!(Reference::of(&json!({"command": wrong}), "p").is_err(), "{wrong}");
+        }
+        assert!(Reference::of(&json!({"command": ["a"], "timeout_ms": 0}), "p").is_err());
+        assert!(Reference::of(&json!({"command": ["a"], "shell": true}), "p").is_err());
         let error = Reference::of(&json!({"env": 5}), "sources.a.b").unwrap_err();
         assert_eq!(error.message(), "sources.a.b: env must be a text that is not empty");
     }

@@ -10,10 +10,10 @@ use super::file::SecretsFile;
 use super::hidden::MASK;
 use super::merge::Settings;
 use super::reference::{DEADLINE, Reference};
-use crate::store::config::{Connection, Finding, LoadedConfig, variable, worded_path};
+use crate::store::config::{Connection, Destination, Finding, LoadedConfig, variable, worded_path};
 use crate::store::project::{Origin, Project};
 use crate::store::shape::Shape;
-use crate::store::systems::Systems;
+use crate::store::systems::{Known, Systems};
 
 /// A secret that a run uses: to be redacted wherever it shows up.
 #[derive(Debug, Clone)]
@@ -22,7 +22,7 @@ pub struct ResolvedSecret {
     pub name: String,
     /// Its value.
     pub value: Secret,
-    /// `literal`, `env:NAME`, `file:PATH`.
+    /// `literal`, `env:NAME`, `file:PATH`, `command:PROGRAM`.
     pub origin: String,
 }
 
@@ -90,6 +90,18 @@ pub fn resolve_from(
     let mut secrets = source.secrets(&home);
     validate(from.connector, Role::Source, &source, &what, &home, &secrets)?;
 
+    let (target, found) = target(project, file, destination, to)?;
+    secrets.extend(found);
+    Ok(assemble(connection, config, source, target, secrets, &destination.system))
+}
+
+/// The settings of a destination, with its secrets.
+fn target<'a>(
+    project: &'a Project,
+    file: &SecretsFile,
+    destination: &Destination,
+    to: &'a Known<'a>,
+) -> Result<(Settings<'a>, Vec<ResolvedSecret>)> {
     let shape = Shape::of(&to.destination);
     let name = &destination.name;
     let mut target = Settings::new(project, shape.clone(), &destination.settings, &destination.origin);
@@ -106,16 +118,35 @@ pub fn resolve_from(
         }
     }
     let found = target.secrets(&home);
-    validate(
-        to.connector,
-        Role::Destination,
-        &target,
-        &format!("settings of destination {name:?}"),
-        &home,
-        &found,
-    )?;
-    secrets.extend(found);
-    Ok(assemble(connection, config, source, target, secrets, &destination.system))
+    let what = format!("settings of destination {name:?}");
+    validate(to.connector, Role::Destination, &target, &what, &home, &found)?;
+    Ok((target, found))
+}
+
+/// Resolves the settings of a destination alone, whatever connections use it. Blocks its thread.
+pub fn resolve_destination(project: &Project, destination: &Destination) -> Result<Resolved> {
+    let file = SecretsFile::read(project)?;
+    let registry = waybill_connectors::registry();
+    let systems = Systems::of(&registry);
+    let refused = |(message, hint): (String, String)| Error::config(message).hint(hint);
+    let to = systems.find(&destination.system, Role::Destination).map_err(refused)?;
+    let (settings, secrets) = target(project, &file, destination, to)?;
+    let mut shown = Map::new();
+    for (key, value) in settings.redacted() {
+        let origin = settings.origins.get(&key).cloned().unwrap_or_default();
+        shown.insert(format!("destination.{key}"), json!({"value": value, "origin": origin}));
+    }
+    let origins = settings.origins.iter();
+    Ok(Resolved {
+        source: Value::Null,
+        destination_name: destination.name.clone(),
+        destination_type: destination.system.clone(),
+        origins: origins.map(|(key, origin)| (format!("destination.{key}"), origin.clone())).collect(),
+        secrets,
+        redacted: Value::Object(shown),
+        findings: settings.findings,
+        destination: Value::Object(settings.values),
+    })
 }
 
 /// Looks whether the settings of a connection's source are whole and good. A reference that cannot

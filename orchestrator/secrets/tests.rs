@@ -131,8 +131,8 @@ fn what_is_wrong_names_its_place_and_no_value() {
     );
     let said = refused("[sources.a]\npassword = { env = 'NOT_SET' }", &[]);
     assert!(said.contains("sources.a.password: the variable NOT_SET is not set"), "{said}");
-    let said = refused("[sources.a]\npassword = { command = ['op'] }", &[]);
-    assert!(said.contains("not supported yet"), "{said}");
+    let said = refused("[sources.a]\npassword = { command = 'op' }", &[]);
+    assert!(said.contains("command must be a list of texts"), "{said}");
     let said = refused("[sources.a]\npassword = 77777777", &[]);
     assert!(said.contains("password: expected a string") && !said.contains("7777"), "{said}");
     let said = refused("[sources.a]\nport = 'hunter2'", &[]);

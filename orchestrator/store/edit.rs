@@ -96,6 +96,11 @@ pub(crate) fn resolve(path: &Path) -> Result<PathBuf> {
     }
 }
 
+/// Keeps a version of a file of the project. The caller holds that file's lock.
+pub(crate) fn keep_now(project: &Project, target: &Path, text: &str) -> Result<()> {
+    keep(&project.backups_dir, target, text, Utc::now())
+}
+
 fn keep(folder: &Path, target: &Path, text: &str, now: DateTime<Utc>) -> Result<()> {
     let explain = |e: io::Error, at: &Path| {
         unwritable(at, e).context("no backup could be made, so nothing was changed")

@@ -25,6 +25,9 @@ struct Document {
     destination: Option<String>,
     /// Destinations by name. Without any, data goes to the file waybill.db.
     destinations: Option<BTreeMap<String, Anything>>,
+    /// The file that holds all state instead of this one, for those who keep this one under git;
+    /// relative to this file's folder. `waybill config state-file` moves the state.
+    state_file: Option<String>,
     /// Retries, deadlines and parallelism for all connections that do not say otherwise.
     defaults: Option<Policies>,
     /// What is moved from where to where.

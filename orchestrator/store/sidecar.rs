@@ -27,6 +27,13 @@ pub fn lock_path(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
+/// Whether another process holds the lock of a file. Creates nothing.
+pub fn is_held(path: &Path) -> bool {
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    let Ok(file) = File::open(lock_path(&target)) else { return false };
+    fs2::FileExt::try_lock_shared(&file).is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock)
+}
+
 /// Opens the lock file, or makes it: whoever may write the file itself may lock it.
 fn open(path: &Path, lock: &Path) -> io::Result<File> {
     let found = OpenOptions::new().write(true).open(lock);

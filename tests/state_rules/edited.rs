@@ -86,11 +86,9 @@ fn an_edit_that_is_no_cursor_is_refused_with_its_place_and_changes_nothing() {
             [json!(5), json!({"reset": "a", "accept": "b"}), json!({"set": 5}), json!({"reset": true})]
         {
             ground.set_entry(misshapen);
-            ground.refuses(3, &["connections[0].state.t"]);
+            ground.refuses(3, &["connections", ".state.t: "]);
         }
-        ground.project.edit(|config| {
-            config["connections"][0].as_object_mut().unwrap().shift_remove("state");
-        });
+        ground.forget();
         ground.runs_by("5");
         ground.exactly(20);
     });

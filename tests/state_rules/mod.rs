@@ -31,9 +31,19 @@ fn everywhere(name: &str, test: impl Fn(&Ground)) {
 
 /// The same test for an append into SQLite and a merge into PostgreSQL: for what is decided before
 /// either is written.
+///
+/// Then once more into SQLite with all state in a file of its own: what holds of config.json holds of
+/// that.
 fn crosswise(name: &str, test: impl Fn(&Ground)) {
     test(&Ground::new(name, "append", false));
     test(&Ground::new(name, "merge", true));
+    let apart = Ground::new(&format!("{name}_apart"), "append", false);
+    apart.project.waybill(&["config", "state-file", "state.json"]).exits(0);
+    test(&apart);
+    assert!(
+        apart.project.config()["connections"][0]["state"].is_null(),
+        "{name}: state stays out of the config"
+    );
 }
 
 /// The same test into SQLite and into PostgreSQL.
@@ -129,12 +139,22 @@ impl Ground {
     }
 
     fn set_entry(&self, entry: Value) {
-        self.project.edit(|config| config["connections"][0]["state"]["t"] = entry);
+        self.project.edit_state("t", |now| *now = entry);
     }
 
     /// Changes the cursor as a person with an editor would.
     fn edit_cursor(&self, cursor: Value) {
-        self.project.edit(|config| config["connections"][0]["state"]["t"]["cursor"] = cursor);
+        self.project.edit_state("t", |now| now["cursor"] = cursor);
+    }
+
+    /// Takes away what config.json, or its state file, says of state.
+    fn forget(&self) {
+        if self.project.config()["state_file"].is_string() {
+            return std::fs::remove_file(self.project.path("state.json")).unwrap();
+        }
+        self.project.edit(|config| {
+            config["connections"][0].as_object_mut().unwrap().shift_remove("state");
+        });
     }
 
     fn select(&self, key: &str, value: Value) {

@@ -24,7 +24,12 @@ pub(super) enum Goal<'a> {
     Send(Sender<'a>),
     /// Here: for answers of one row.
     Keep(Option<RecordBatch>),
+    /// Here: for answers of some rows.
+    Gather(Vec<RecordBatch>, usize),
 }
+
+/// Bytes that an answer may hold.
+const MOST_BYTES: usize = 64 << 20;
 
 impl Goal<'_> {
     async fn batch(&mut self, batch: RecordBatch) -> Result<()> {
@@ -34,13 +39,22 @@ impl Goal<'_> {
                 *kept = Some(batch);
                 Ok(())
             }
+            Goal::Gather(kept, bytes) => {
+                *bytes += batch.get_array_memory_size();
+                kept.push(batch);
+                if *bytes > MOST_BYTES {
+                    return Err(Error::new(Kind::Data, "the answer holds more than 64 MiB")
+                        .hint("ask for fewer rows with --limit, or for fewer columns"));
+                }
+                Ok(())
+            }
         }
     }
 
     fn outlet(&self) -> Option<&Outlet> {
         match self {
             Goal::Send(sender) => Some(sender.outlet()),
-            Goal::Keep(_) => None,
+            Goal::Keep(_) | Goal::Gather(..) => None,
         }
     }
 
@@ -52,7 +66,7 @@ impl Goal<'_> {
             Goal::Send(sender) => {
                 decoder.rows() > 0 && decoder.rows().is_multiple_of(CLOCK_ROWS) && sender.overdue()
             }
-            Goal::Keep(_) => false,
+            Goal::Keep(_) | Goal::Gather(..) => false,
         }
     }
 }

@@ -1,11 +1,13 @@
 //! PostgreSQL as a source.
 
+mod answer;
 mod bound;
 mod check;
 mod copy;
 mod cursor;
 mod discover;
 mod fence;
+mod lone;
 mod query;
 mod reach;
 mod read;
@@ -22,8 +24,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use waybill_protocol::{
-    Catalog, Check, Context, Error, Logical, Outlet, Progress, Reading, Result, Slice, Source, StreamRead,
-    StreamSelection, WriteMode,
+    Answer, Catalog, Check, Context, Error, Logical, Outlet, Progress, Reading, Result, Slice, Source,
+    StreamRead, StreamSelection, WriteMode,
 };
 
 use super::session::Server;
@@ -76,6 +78,14 @@ impl Source for PostgresSource {
             self.server.settle().await;
         }
         outcome
+    }
+
+    async fn query(&self, sql: &str, limit: u64) -> Result<Answer> {
+        let answer = answer::answer(&self.server, sql, limit).await;
+        if answer.is_err() {
+            self.server.settle().await;
+        }
+        answer.map_err(|e| e.origin(self.server.origin()))
     }
 
     async fn close(&self) {

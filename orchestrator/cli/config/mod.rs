@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod example_tests;
 mod show;
+mod state_file;
 mod validate;
 
 use clap::Subcommand;
@@ -18,6 +19,8 @@ pub enum ConfigCommand {
     Validate,
     /// Show the settings in force, secrets masked
     Show(show::ShowArgs),
+    /// Show where state stands, or move it into a file of its own and back
+    StateFile(state_file::StateFileArgs),
 }
 
 /// Runs one of the commands.
@@ -25,5 +28,6 @@ pub async fn config(terminal: &Terminal, project: &Project, command: ConfigComma
     match command {
         ConfigCommand::Validate => validate::validate(terminal, project),
         ConfigCommand::Show(args) => show::show(terminal, project, &args),
+        ConfigCommand::StateFile(args) => state_file::state_file(terminal, project, &args),
     }
 }

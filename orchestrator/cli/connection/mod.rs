@@ -18,6 +18,7 @@ mod given;
 mod list;
 mod named;
 mod preview;
+mod query;
 mod remove;
 mod select;
 pub(crate) mod session;
@@ -64,6 +65,8 @@ pub enum ConnectionCommand {
     Discover(discover::DiscoverArgs),
     /// Show the first rows of a stream
     Preview(preview::PreviewArgs),
+    /// Run one statement in a read-only transaction, and show its first rows
+    Query(query::QueryArgs),
 }
 
 /// Runs one of the commands.
@@ -81,6 +84,7 @@ pub async fn connection(terminal: &Terminal, project: &Project, command: Connect
         ConnectionCommand::Test(args) => test::test(terminal, project, args).await,
         ConnectionCommand::Discover(args) => discover::discover(terminal, project, args).await,
         ConnectionCommand::Preview(args) => preview::preview(terminal, project, args).await,
+        ConnectionCommand::Query(args) => query::query(terminal, project, args).await,
     }
 }
 

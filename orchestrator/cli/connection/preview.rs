@@ -14,8 +14,8 @@ use waybill_protocol::{
 
 use super::discover::nothing;
 use super::glob::{fits, is_pattern};
+use super::query::{self, Format};
 use super::session::{Systems, until_signal};
-use super::sheet;
 use crate::cli::terminal::Terminal;
 use crate::run::sessions::deadlines;
 use crate::store::config::{Connection, load};
@@ -36,6 +36,9 @@ pub struct PreviewArgs {
     /// How many rows
     #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000))]
     limit: u64,
+    /// How rows are written; --output json is the same as json
+    #[arg(long, value_enum, value_name = "FORM")]
+    format: Option<Format>,
 }
 
 /// Rows as they were read.
@@ -64,19 +67,15 @@ pub(super) async fn preview(terminal: &Terminal, project: &Project, args: Previe
                 .stream(&args.stream)
                 .hint("raise query_timeout_ms of the connection, or select a smaller stream"))
         });
-        show(terminal, &read.map_err(|e| systems.clean(e))?)?;
+        show(terminal, &read.map_err(|e| systems.clean(e))?, args.format)?;
         systems.warnings().iter().for_each(|warning| terminal.warn(warning));
         Ok(0)
     };
     until_signal(terminal, &cancel, work).await
 }
 
-fn show(terminal: &Terminal, rows: &Rows) -> Result<()> {
-    if terminal.json_wanted() {
-        sheet::json_lines(rows)?.iter().try_for_each(|line| terminal.out(line))?;
-    } else {
-        terminal.out(&sheet::render(terminal, rows)?)?;
-    }
+fn show(terminal: &Terminal, rows: &Rows, format: Option<Format>) -> Result<()> {
+    query::show(terminal, rows, format)?;
     for reject in &rows.rejects {
         let column = reject.column.as_ref().map(|column| format!(", column {column}")).unwrap_or_default();
         terminal.warn(&format!("{}{column}: {}", reject.place, reject.reason));

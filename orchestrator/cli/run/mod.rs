@@ -1,5 +1,6 @@
 //! `waybill run`: runs connections to their end, with live progress and a report.
 
+mod gate;
 mod what;
 
 use std::io::IsTerminal;
@@ -32,6 +33,10 @@ pub struct RunArgs {
     /// Every connection that is enabled
     #[arg(long, conflicts_with_all = ["names", "run_id"])]
     all: bool,
+    /// Of several connections, run the others where one cannot be reached; else everything that they
+    /// need is tested first, and none is run where something fails
+    #[arg(long)]
+    no_gate: bool,
     #[command(flatten)]
     what: WhatFlags,
 }
@@ -50,6 +55,19 @@ pub async fn run(terminal: &Terminal, project: &Project, args: RunArgs) -> Resul
     }
     let stop = listen(terminal)?;
     let options = args.what.options();
+    if names.len() > 1 && !args.no_gate {
+        match gate::gate(terminal, project, &names, args.all, &stop).await? {
+            gate::Verdict::Open => {}
+            gate::Verdict::Stopped(code) => return Ok(code),
+            gate::Verdict::Shut(told) => {
+                if terminal.json_wanted() {
+                    answers.extend(told);
+                    terminal.json(&answers)?;
+                }
+                return Ok(gate::CHECK_FAILED);
+            }
+        }
+    }
     for (place, name) in names.iter().enumerate() {
         if stop.reason().is_some() {
             terminal.note(&format!("not begun: {}", names.get(place..).unwrap_or_default().join(", ")));

@@ -11,7 +11,7 @@ use super::super::name::check_name;
 use super::super::nearest::{did_you_mean, shown};
 use super::super::shape::{Found, Shape};
 use super::super::span::JsonPath;
-use super::super::state::StateEntry;
+use super::super::state::{StateEntry, StateFile};
 use super::super::systems::{Known, Systems};
 use super::text::{ConfigText, worded};
 use super::{Connection, Finding, Head, InForce, Policies};
@@ -24,6 +24,8 @@ pub(super) struct Reader<'a> {
     pub(super) systems: &'a Systems<'a>,
     pub(super) defaults: &'a Policies,
     pub(super) findings: Vec<Finding>,
+    /// Where state stands, if not in the entries.
+    pub(super) states: Option<&'a StateFile>,
 }
 
 impl<'a> Reader<'a> {
@@ -122,7 +124,12 @@ impl<'a> Reader<'a> {
         let mut keep = |result: Result<(), Error>| errors.extend(result.err());
         let head = self.typed::<Head>(value, &here);
         let own = self.typed::<Policies>(value, &here);
-        let state = self.state(map.get("state"), &here.key("state"));
+        let id = head.as_ref().ok().and_then(|head| head.id);
+        let held = match self.states {
+            None => map.get("state").cloned().unwrap_or(Value::Null),
+            Some(file) => file.of(id),
+        };
+        let state = self.state(&held, map.get("state"), id, &here.key("state"));
         let mut target = None;
         let mut schema = None;
         if let Ok(head) = &head {
@@ -157,7 +164,7 @@ impl<'a> Reader<'a> {
                     settings,
                     streams,
                     state,
-                    state_as_loaded: map.get("state").cloned().unwrap_or(Value::Null),
+                    state_as_loaded: held,
                     policies: InForce::of(&own, self.defaults),
                     config_hash: digest(&Value::Object(hashed)),
                 })
@@ -257,19 +264,41 @@ impl<'a> Reader<'a> {
         self.text.error(&path, worded(&error.into_inner().to_string()))
     }
 
+    /// The entries that stand where state does; `own` is the member `state` of the connection itself.
     fn state(
         &mut self,
-        state: Option<&Value>,
+        held: &Value,
+        own: Option<&Value>,
+        id: Option<uuid::Uuid>,
         here: &JsonPath,
     ) -> Result<BTreeMap<String, StateEntry>, Error> {
+        let hint = "`waybill state reset|accept` writes such an entry for you";
         let mut entries = BTreeMap::new();
-        let Some(state) = state.filter(|state| !state.is_null()) else { return Ok(entries) };
-        for (stream, value) in self.object(state, here)? {
-            let entry = StateEntry::parse(value).map_err(|why| {
-                self.text
-                    .error(&here.key(stream), why)
-                    .hint("`waybill state reset|accept` writes such an entry for you")
-            })?;
+        if let Some(file) = self.states {
+            let is_empty = |own: &&Value| own.is_null() || own.as_object().is_some_and(Map::is_empty);
+            if own.filter(|own| !is_empty(own)).is_some() {
+                let message = format!("stands here although state_file names {}", file.path.display());
+                return Err(self.text.error(here, message).hint(
+                    "move what it says into that file, and remove it here; or say it with `waybill state`",
+                ));
+            }
+            if held.is_null() {
+                return Ok(entries);
+            }
+            let map = held.as_object().ok_or_else(|| file.error(id, None, "must be an object"))?;
+            for (stream, value) in map {
+                let entry = StateEntry::parse(value);
+                let entry = entry.map_err(|why| file.error(id, Some(stream), &why).hint(hint))?;
+                entries.insert(stream.clone(), entry);
+            }
+            return Ok(entries);
+        }
+        if held.is_null() {
+            return Ok(entries);
+        }
+        for (stream, value) in self.object(held, here)? {
+            let entry =
+                StateEntry::parse(value).map_err(|why| self.text.error(&here.key(stream), why).hint(hint))?;
             entries.insert(stream.clone(), entry);
         }
         Ok(entries)

@@ -10,6 +10,7 @@ use super::super::nearest::{did_you_mean, shown};
 use super::super::project::{Origin, Project};
 use super::super::shape::Shape;
 use super::super::span::JsonPath;
+use super::super::state::{StateFile, state_file};
 use super::super::systems::Systems;
 use super::entry::Reader;
 use super::variables::{stray_variables, variables_meet};
@@ -40,7 +41,14 @@ pub fn read_with(
     let doubled = doubled(&text)?;
     let systems = Systems::of(registry);
     let nothing = Policies::default();
-    let mut reader = Reader { text: &text, systems: &systems, defaults: &nothing, findings: Vec::new() };
+    let states = state_file(&text)?.map(|path| StateFile::read(&path)).transpose()?;
+    let mut reader = Reader {
+        text: &text,
+        systems: &systems,
+        defaults: &nothing,
+        findings: Vec::new(),
+        states: states.as_ref(),
+    };
     let defaults: Policies = match text.value.get("defaults") {
         Some(defaults) => reader
             .typed(reader.object(defaults, &top.key("defaults")).map(|_| defaults)?, &top.key("defaults"))?,
@@ -85,8 +93,10 @@ pub fn read_with(
         findings.push(Finding { path: path.to_string(), message });
     }
     let path = project.config_path.clone();
+    let state_file = states.map(|file| file.path);
     Ok(LoadedConfig {
         path,
+        state_file,
         destination: default,
         destinations,
         invalid_destinations,

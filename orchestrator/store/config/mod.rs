@@ -83,7 +83,7 @@ pub struct Connection {
     pub streams: Vec<StreamSelection>,
     /// Stream → entry of the member `state`.
     pub state: std::collections::BTreeMap<String, StateEntry>,
-    /// The member `state` as it stands; null where it is absent.
+    /// The member `state`, or what the state file has, as it stands; null where it is absent.
     pub state_as_loaded: Value,
     /// Retries, deadlines, parallelism.
     pub policies: InForce,
@@ -129,6 +129,8 @@ pub struct Finding {
 pub struct LoadedConfig {
     /// The file.
     pub path: PathBuf,
+    /// The file that state stands in, where it is not the config itself.
+    pub state_file: Option<PathBuf>,
     /// The config's own default destination, where it names one.
     pub destination: Option<String>,
     /// Destinations; the embedded one alone where the file has none.

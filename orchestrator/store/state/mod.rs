@@ -1,21 +1,26 @@
-//! A connection's member `state`: what each stream's entry says, and writing it.
+//! A connection's state: what each stream's entry says, where it stands, and writing it.
 
 mod document;
 mod entry;
+mod home;
+mod relocate;
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use uuid::Uuid;
-use waybill_protocol::{Error, Result};
+use waybill_protocol::{Error, Kind, Result};
 
 use super::config::ConfigText;
 use super::edit::{Backup, change, find_by_name};
 use super::project::Project;
 use entry::MEMBERS;
+use home::{change_file, entry_of};
 
 pub use document::{DOCUMENT_VERSION, StateDocument, StreamDocument};
 pub use entry::StateEntry;
+pub use home::{STATE_FILE_VERSION, StateFile, state_file};
+pub use relocate::{Moved, relocate};
 
 /// What a merge did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,23 +31,29 @@ pub struct Merged {
     pub left: Vec<(String, String)>,
 }
 
-/// Writes the entries of a run's streams into the config. Only this connection's entry is looked
-/// at, found by its id. An entry that is not what the run loaded (`loaded` is the member `state`
-/// as it was then, null where it was absent) is left alone and reported. Makes no backup.
+/// Writes the entries of a run's streams where state stands: into the config, or its state file.
+/// Only this connection's entry is looked at, found by its id. An entry that is not what the run
+/// loaded (`loaded` is the member `state` as it was then, null where it was absent) is left alone
+/// and reported. Makes no backup.
 pub fn merge_state(
     project: &Project,
     id: Uuid,
     loaded: &Value,
     updates: &BTreeMap<String, Value>,
 ) -> Result<Merged> {
-    change(project, Backup::None, |text, document| {
-        let left_all = |why: &str| Merged {
-            written: Vec::new(),
-            left: updates.keys().map(|stream| (stream.clone(), why.to_owned())).collect(),
-        };
+    let left_all = |why: &str| Merged {
+        written: Vec::new(),
+        left: updates.keys().map(|stream| (stream.clone(), why.to_owned())).collect(),
+    };
+    wherever(project, Backup::None, |text, document, file| {
         let entry = match only_with_id(document, id) {
             Ok(entry) => entry,
             Err(why) => return Ok(left_all(&why)),
+        };
+        let name = entry.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let entry = match file {
+            Some(file) => entry_of(file, id, &name)?,
+            None => entry,
         };
         if entry.get("state").is_some_and(|state| !state.is_object()) {
             return Ok(left_all(&format!("state in {} is not an object", text.name())));
@@ -62,6 +73,35 @@ pub fn merge_state(
         }
         Ok(merged)
     })
+}
+
+/// Times that state may be moved from one place to the other while it is to be written.
+const MOVES: usize = 5;
+
+/// Changes state where it stands: the config's document, or with it the state file's. Where that is
+/// may change until the lock is held.
+fn wherever<T>(
+    project: &Project,
+    backup: Backup,
+    mut edit: impl FnMut(&ConfigText, &mut Value, Option<&mut Value>) -> Result<T>,
+) -> Result<T> {
+    for _ in 0..MOVES {
+        let config = ConfigText::read(&project.config_path)?;
+        let done = match state_file(&config)? {
+            Some(path) => change_file(project, &path, backup, |file| {
+                edit(&config, &mut config.value.clone(), Some(file))
+            })?,
+            None => change(project, backup, |text, document| match state_file(text)? {
+                None => edit(text, document, None).map(Some),
+                Some(_) => Ok(None),
+            })?,
+        };
+        if let Some(done) = done {
+            return Ok(done);
+        }
+    }
+    Err(Error::new(Kind::Locked, "the state is being moved from one file to another all the time")
+        .hint("wait until that has ended"))
 }
 
 fn changed(now: Option<&Value>, then: Option<&Value>) -> String {
@@ -119,8 +159,18 @@ pub fn put_instructions(
     connection: &str,
     entries: &BTreeMap<String, StateEntry>,
 ) -> Result<()> {
-    change(project, Backup::Keep, |text: &ConfigText, document| {
+    wherever(project, Backup::Keep, |text: &ConfigText, document, file| {
         let found = find_by_name(text, document, connection)?;
+        let found = match file {
+            None => found,
+            Some(file) => {
+                let id = found.get("id").and_then(Value::as_str).and_then(|id| Uuid::try_parse(id).ok());
+                let id = id.ok_or_else(|| {
+                    Error::config(format!("{}: connection {connection:?} has no id", text.name()))
+                })?;
+                entry_of(file, id, connection)?
+            }
+        };
         if found.get("state").is_some_and(|state| !state.is_object()) {
             return Err(Error::config(format!("{}: state of {connection:?} is not an object", text.name())));
         }

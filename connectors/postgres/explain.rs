@@ -40,11 +40,22 @@ pub(super) async fn look(
                 databases(options).await
             }
             // Through a tunnel the names and addresses are those of its far end.
-            sqlx::Error::Io(_) if !tunnelled && !address.host.starts_with('/') => addresses(address).await,
+            sqlx::Error::Io(io) if !tunnelled && !address.host.starts_with('/') && !reached(io) => {
+                addresses(address).await
+            }
             _ => None,
         }
     };
     timeout(LOOK, look).await.ok().flatten()
+}
+
+/// Whether there was a connection, which was lost.
+fn reached(io: &std::io::Error) -> bool {
+    use std::io::ErrorKind as E;
+    matches!(
+        io.kind(),
+        E::ConnectionReset | E::ConnectionAborted | E::BrokenPipe | E::UnexpectedEof | E::InvalidData
+    )
 }
 
 async fn addresses(address: &Address) -> Option<Found> {

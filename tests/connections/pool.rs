@@ -198,13 +198,15 @@ fn a_panic_on_one_side_leaves_nothing_at_the_other() {
     destination(&broken, &to);
     broken.edit(|config| config["destinations"]["warehouse"]["application_name"] = json!("panic-to"));
     let streams = tables(&from, 1, 10);
-    let mut schema = from.settings();
-    schema["application_name"] = json!("panic-from");
-    let broken_at_the_end = source_at(schema, json!(streams));
-    script::faults(&broken_at_the_end, json!([{"at": "write", "panic": true}]));
-    for (project, database, application) in
-        [(broken, &to, "panic-to"), (broken_at_the_end, &from, "panic-from")]
-    {
+    let broken_at_the_end = |at: &str| {
+        let mut schema = from.settings();
+        schema["application_name"] = json!("panic-from");
+        let project = source_at(schema, json!(streams));
+        script::faults(&project, json!([{"at": at, "panic": true}]));
+        (project, &from, "panic-from")
+    };
+    let cases = [(broken, &to, "panic-to"), broken_at_the_end("check"), broken_at_the_end("write")];
+    for (project, database, application) in cases {
         project.run().exits(70);
         wait_until_closed(database, application);
         let log = project.log();

@@ -20,6 +20,7 @@ mod headless;
 mod kill_anywhere;
 mod killed;
 mod late_commits;
+mod manage;
 mod model;
 mod overwrite;
 mod postgres;

@@ -111,7 +111,7 @@ fn the_list_has_invalid_entries_with_their_path() {
     let home = home();
     let config = load(&home.project).unwrap();
     let text = list::render(&plain(), &home.project, &list::listing(&config, &[]), chrono::Utc::now());
-    assert!(text.contains("●  places  files   lake (sqlite)  1        never"), "{text}");
+    assert!(text.contains("●  places  files    lake (sqlite)  1        never"), "{text}");
     assert!(text.contains("○  off"), "{text}");
     assert!(text.contains("connections[1].schema.streams[0]"), "{text}");
 }

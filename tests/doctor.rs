@@ -59,7 +59,10 @@ fn every_finding_has_its_place_and_its_remedy() {
     for part in ["chmod 600 ", "connections[1].type", "is no folder", "use one of: "] {
         assert!(errors.contains(part), "no {part} in {errors}");
     }
-    assert!(warnings.contains("connections[0].retrys") && warnings.contains("waybill config validate"), "{warnings}");
+    assert!(
+        warnings.contains("connections[0].retrys") && warnings.contains("waybill config validate"),
+        "{warnings}"
+    );
     for finding in report["findings"].as_array().unwrap().iter().filter(|f| f["level"] != "ok") {
         assert!(finding["remedy"].is_string(), "no remedy: {finding}");
     }
@@ -93,7 +96,9 @@ fn a_run_that_is_going_on_is_named_with_its_process() {
     let (report, code) = ask(&project, &["--offline"]);
     assert_eq!(code, 0, "{report:#}");
     let locks = of(&report, "warning").join("\n");
-    assert!(locks.contains(&format!("process {}", running.pid())) && locks.contains("runs events c --follow"));
+    assert!(
+        locks.contains(&format!("process {}", running.pid())) && locks.contains("runs events c --follow")
+    );
     project.file("go", "");
     running.wait().exits(0);
 }

@@ -13,6 +13,7 @@ fn two(check: Value) -> Project {
         let mut second = config["connections"][0].clone();
         second["name"] = json!("bad");
         second["schema"]["script"] = json!("other.json");
+        second["schema"]["streams"][0]["table"] = json!("other");
         config["connections"].as_array_mut().unwrap().push(second);
     });
     let streams = json!([script::stream("s", json!([script::whole(3)]))]);
@@ -62,7 +63,10 @@ fn a_gate_that_opens_says_what_was_tested_and_each_destination_is_tested_once() 
     let project = two(Value::Null);
     postgres::destination(&project, &target);
     let finished = project.waybill(&["run", "--all"]).exits(0);
-    assert!(finished.err.contains("tested before the first run: 2 sources and 1 destination"), "{finished:?}");
+    assert!(
+        finished.err.contains("tested before the first run: 2 sources and 1 destination"),
+        "{finished:?}"
+    );
 }
 
 #[test]

@@ -121,7 +121,8 @@ fn a_sqlite_file_is_only_read() {
     let mixed = "SELECT 1 AS a UNION ALL SELECT 'x' UNION ALL SELECT NULL UNION ALL SELECT 2.5";
     let csv = project.waybill(&["connection", "query", "c", mixed, "--format", "csv"]).exits(0);
     assert_eq!(csv.out, "a\n1\nx\n\n2.5\n");
-    let empty = project.waybill(&["connection", "query", "c", "SELECT id, note FROM t WHERE id < 0"]).exits(0);
+    let empty =
+        project.waybill(&["connection", "query", "c", "SELECT id, note FROM t WHERE id < 0"]).exits(0);
     assert!(empty.out.contains("no rows; columns: id, note"), "{empty:?}");
 }
 
@@ -145,7 +146,10 @@ fn the_destination_can_be_asked_and_files_cannot() {
     drop(database);
     let files = Project::new(one_connection("files", json!({"streams": [{"name": "a", "path": "a.csv"}]})));
     files.file("a.csv", "x\n1\n");
-    files.waybill(&["connection", "query", "c", "SELECT 1"]).exits(2).says(&["answers no queries", "preview"]);
+    files
+        .waybill(&["connection", "query", "c", "SELECT 1"])
+        .exits(2)
+        .says(&["answers no queries", "preview"]);
     files.waybill(&["connection", "preview", "c", "a", "--format", "csv"]).exits(0).says(&["x\n1\n"]);
     files.waybill(&["connection", "query", "c", "  "]).exits(2);
     files.waybill(&["connection", "query", "c", "SELECT 1", "--limit", "0"]).exits(2);

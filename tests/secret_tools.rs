@@ -44,7 +44,10 @@ fn a_list_has_names_origins_and_users_and_no_value() {
         all.iter().find(|one| one["name"] == name).unwrap_or_else(|| panic!("{name} in {told:#}")).clone()
     };
     let password = of("sources.c.password");
-    assert_eq!((&password["origin"], &password["used_by"], &password["secret"]), (&json!("literal"), &json!(["connection c"]), &json!(true)));
+    assert_eq!(
+        (&password["origin"], &password["used_by"], &password["secret"]),
+        (&json!("literal"), &json!(["connection c"]), &json!(true))
+    );
     assert_eq!(of("sources.c.nonsense")["used_by"], json!([]));
     assert_eq!(of("sources.gone.password")["target"], "PW");
     assert_eq!(of("destination.local.path")["origin"], "file");
@@ -56,19 +59,26 @@ fn a_list_has_names_origins_and_users_and_no_value() {
 fn a_secret_is_written_from_standard_input_or_as_a_reference() {
     let (_database, project) = project("secret_set");
     project.secrets("# mine\n[sources.c]\npassword = 'old'  # rotate\n");
-    let set = |words: &[&str], input: &str| project.waybill_fed(&[&["secrets", "set"], words].concat(), input);
+    let set =
+        |words: &[&str], input: &str| project.waybill_fed(&[&["secrets", "set"], words].concat(), input);
     let finished = set(&["sources.c.password"], &format!("{SESAME}\n")).exits(0);
     assert_eq!(text(&project), format!("# mine\n[sources.c]\npassword = \"{SESAME}\"  # rotate\n"));
     project.nowhere(SESAME, &["secrets.toml"], &finished);
     set(&["sources.c.password", "--env", "PW"], "").exits(0);
     set(&["destination.local.password", "--file", "p"], "").exits(0).says(&["has no setting \"password\""]);
     set(&["sources.c.password", "--command", "op", "read", "--no-newline", "op://a/b"], "").exits(0);
-    assert!(text(&project).contains("password = { command = [\"op\", \"read\", \"--no-newline\", \"op://a/b\"] }  # rotate"));
+    assert!(
+        text(&project).contains(
+            "password = { command = [\"op\", \"read\", \"--no-newline\", \"op://a/b\"] }  # rotate"
+        )
+    );
     assert!(text(&project).contains("[destination.local.credentials]\npassword = { file = \"p\" }"));
     set(&["sources.nobody.password", "--env", "PW"], "").exits(0).says(&["no connection \"nobody\""]);
     project.waybill(&["secrets", "unset", "sources.nobody.password"]).exits(0);
     project.waybill(&["secrets", "unset", "sources.nobody.password"]).exits(3).says(&["there is no"]);
-    for name in ["password", "sources.c", "other.c.password", "sources..password", "sources.c.", "sources.../x.k"] {
+    for name in
+        ["password", "sources.c", "other.c.password", "sources..password", "sources.c.", "sources.../x.k"]
+    {
         let refused = set(&[name, "--env", "X"], "");
         assert_eq!(refused.code, 3, "{name}: {refused:?}");
     }
@@ -86,7 +96,10 @@ fn a_check_says_of_each_whether_it_can_be_had_and_what_to_do() {
     let (_database, project) = project("secret_check");
     script(&project, &format!("echo {PASSWORD}"));
     project.secrets("[sources.c]\npassword = { command = ['./get'] }\n");
-    project.waybill(&["secrets", "check"]).exits(0).says(&["✓ sources.c.password  command:./get", "1 secret checked · 0 failed"]);
+    project
+        .waybill(&["secrets", "check"])
+        .exits(0)
+        .says(&["✓ sources.c.password  command:./get", "1 secret checked · 0 failed"]);
     project.secrets(
         "[sources.c]\npassword = { command = ['./no-such'] }\nuser2 = 'x'\n[sources.gone]\npassword = 'long-enough'\n\
          [destination.local]\npath = { env = 'NOT_SET' }\n",
@@ -123,7 +136,8 @@ fn a_run_asks_a_program_once_and_tells_nobody_what_it_said() {
     let finished = project.run().exits(0);
     assert_eq!(fs::read_to_string(project.path("asked")).unwrap(), "asked\n");
     project.nowhere(PASSWORD, &["get"], &finished);
-    let origins: Vec<Value> = project.log().named("secret.resolved").iter().map(|e| e["data"]["origin"].clone()).collect();
+    let origins: Vec<Value> =
+        project.log().named("secret.resolved").iter().map(|e| e["data"]["origin"].clone()).collect();
     assert!(origins.contains(&json!("command:./get")), "{origins:?}");
 }
 
@@ -140,7 +154,12 @@ fn a_program_that_fails_is_slow_or_says_too_much_stops_the_run_in_words() {
         finished
     };
     let get = "{ command = ['./get'] }";
-    run(&format!("echo {SESAME}; echo 'cannot sign in with {SESAME}' >&2; exit 9"), get, 3, &["exit code 9", "cannot sign in with ***"]);
+    run(
+        &format!("echo {SESAME}; echo 'cannot sign in with {SESAME}' >&2; exit 9"),
+        get,
+        3,
+        &["exit code 9", "cannot sign in with ***"],
+    );
     run("yes", get, 3, &["more than 1 MiB"]);
     run("true", get, 3, &["printed nothing"]);
     run("sleep 600", "{ command = ['./get'], timeout_ms = 200 }", 4, &["took more than 0.2 s", "timeout_ms"]);

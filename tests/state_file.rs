@@ -9,7 +9,10 @@ use crate::fixture::shim::{Shim, calls};
 use crate::fixture::{Project, Running, script, tell};
 
 fn loaded() -> Project {
-    let project = script::source(script::by_cursor("append"), json!([script::whole(12), script::whole(12), script::whole(20)]));
+    let project = script::source(
+        script::by_cursor("append"),
+        json!([script::whole(12), script::whole(12), script::whole(20)]),
+    );
     project.run().exits(0);
     project
 }
@@ -29,14 +32,20 @@ fn state_moves_there_and_back_and_the_config_is_as_it_was() {
     let before = (text("config.json"), project.state("s"));
     moved(&project, &["state.json"]);
     let config = project.config();
-    assert_eq!((&config["state_file"], &config["connections"][0]["state"]), (&json!("state.json"), &Value::Null));
+    assert_eq!(
+        (&config["state_file"], &config["connections"][0]["state"]),
+        (&json!("state.json"), &Value::Null)
+    );
     assert_eq!(project.state("s"), before.1);
     let apart = text("config.json");
     project.run().exits(0);
     assert_eq!(project.log().named("state.reconciled")[0]["data"]["rule"], "5");
     assert_eq!(text("config.json"), apart, "a run leaves the config as it is");
     project.run().exits(0);
-    assert_eq!(file(&project)["connections"].as_object().unwrap().values().next().unwrap()["state"]["s"]["cursor"], 20);
+    assert_eq!(
+        file(&project)["connections"].as_object().unwrap().values().next().unwrap()["state"]["s"]["cursor"],
+        20
+    );
     assert_eq!(project.value("SELECT count(*) || '|' || count(DISTINCT id) FROM s"), "20|20");
     project.waybill(&["config", "state-file"]).exits(0).says(&["state stands in", "state.json"]);
     moved(&project, &["state.json"]);
@@ -98,7 +107,10 @@ fn a_config_that_cannot_be_written_does_not_stop_the_state() {
     let before = file(&project);
     let _ = fs::remove_file(project.path("state.json.lock"));
     fs::create_dir(project.path("state.json.lock")).unwrap();
-    project.file("source.json", json!({"streams": [script::stream("s", json!([script::whole(25)]))]}).to_string());
+    project.file(
+        "source.json",
+        json!({"streams": [script::stream("s", json!([script::whole(25)]))]}).to_string(),
+    );
     project.run().exits(0).says(&["the state could not be written"]);
     assert_eq!(file(&project), before);
     fs::remove_dir(project.path("state.json.lock")).unwrap();
@@ -161,7 +173,10 @@ fn a_move_that_is_cut_off_leaves_the_state_where_the_config_says() {
     project.file("config.json", &config);
     project.run().exits(0);
     project.run().exits(0);
-    assert_eq!((project.state("s")["cursor"].clone(), fs::read(project.path("state.json")).unwrap()), (json!(20), left.clone()));
+    assert_eq!(
+        (project.state("s")["cursor"].clone(), fs::read(project.path("state.json")).unwrap()),
+        (json!(20), left.clone())
+    );
     moved(&project, &["state.json"]);
     assert_eq!(project.state("s")["cursor"], 20);
     // Killed behind it on the way back: the file stays, and nothing reads it.

@@ -9,8 +9,8 @@ use rusqlite::Connection;
 use tokio::sync::mpsc;
 use waybill_protocol::event::Body;
 use waybill_protocol::{
-    Answer, Catalog, Check, Context, Kind, Level, Logical, Origin, Outlet, Progress, Reading, Result, Slice, Source,
-    StreamRead, StreamSelection,
+    Answer, Catalog, Check, Context, Kind, Level, Logical, Origin, Outlet, Progress, Reading, Result, Slice,
+    Source, StreamRead, StreamSelection,
 };
 
 use super::database::{Database, open_to_read};

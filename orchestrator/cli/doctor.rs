@@ -42,7 +42,8 @@ fn render(terminal: &Terminal, report: &Report) -> String {
         .iter()
         .map(|connector| format!("{} ({})", connector.name, connector.roles.join(", ")))
         .collect();
-    let mut out = format!("waybill {} on {}\nconnectors: {}", report.version, report.platform, connectors.join(", "));
+    let mut out =
+        format!("waybill {} on {}\nconnectors: {}", report.version, report.platform, connectors.join(", "));
     let mut area = "";
     for finding in &report.findings {
         if finding.area != area {

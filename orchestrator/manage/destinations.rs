@@ -132,7 +132,10 @@ impl Blueprint {
     pub fn systems() -> Vec<String> {
         let registry = waybill_connectors::registry();
         let specs = registry.iter().map(|connector| connector.spec());
-        specs.filter(|spec| spec.roles.contains(&Role::Destination)).map(|spec| spec.name.to_owned()).collect()
+        specs
+            .filter(|spec| spec.roles.contains(&Role::Destination))
+            .map(|spec| spec.name.to_owned())
+            .collect()
     }
 
     /// Every setting, in the connector's order.
@@ -219,7 +222,11 @@ impl Blueprint {
 }
 
 /// Looks at settings as a whole before anything is written: references stand for some text.
-fn validate(blueprint: &Blueprint, settings: &Map<String, Value>, secrets: &Map<String, Value>) -> Result<()> {
+fn validate(
+    blueprint: &Blueprint,
+    settings: &Map<String, Value>,
+    secrets: &Map<String, Value>,
+) -> Result<()> {
     let mut whole = settings.clone();
     for (key, value) in secrets {
         whole.insert(key.clone(), value.clone());
@@ -298,7 +305,9 @@ pub fn revise(project: &Project, name: &str, change: &Change) -> Result<()> {
     let system = match (destination, system) {
         (Some(found), _) if found.origin == Origin::Default => {
             return Err(Error::config(format!("{name} is the embedded destination, and stands in no file"))
-                .hint(format!("write it down to change it: waybill destination add {name} sqlite --set path=…")));
+                .hint(format!(
+                    "write it down to change it: waybill destination add {name} sqlite --set path=…"
+                )));
         }
         (_, Some(system)) => system.to_owned(),
         _ => return Err(config.destination_named(name).err().unwrap_or_else(|| Error::config("no type"))),
@@ -308,7 +317,8 @@ pub fn revise(project: &Project, name: &str, change: &Change) -> Result<()> {
     let mut settings = entry.and_then(Value::as_object).cloned().unwrap_or_default();
     settings.shift_remove("type");
     settings.extend(change.settings.clone());
-    settings.retain(|key, _| !change.unset.contains(key) && Shape::of(&blueprint.schema).member(key).is_some());
+    settings
+        .retain(|key, _| !change.unset.contains(key) && Shape::of(&blueprint.schema).member(key).is_some());
     validate(&blueprint, &settings, &after(held(project, name)?, change))?;
     write_secrets(project, name, change)?;
     if change.settings.is_empty() && change.unset.is_empty() {
@@ -350,7 +360,9 @@ fn after(mut held: Map<String, Value>, change: &Change) -> Map<String, Value> {
         }
     }
     for value in held.values_mut() {
-        if value.as_object().is_some_and(|map| map.len() <= 2 && ["env", "file", "command"].iter().any(|w| map.contains_key(*w))) {
+        if value.as_object().is_some_and(|map| {
+            map.len() <= 2 && ["env", "file", "command"].iter().any(|w| map.contains_key(*w))
+        }) {
             *value = Value::from("x");
         }
     }

@@ -151,7 +151,11 @@ pub fn unread(config: &LoadedConfig, place: &Place, key: &str) -> Option<String>
         Place::Source(name) => {
             let connection = config.valid().find(|c| c.name == *name);
             let schema = connection.and_then(|c| systems.find(&c.system, Role::Source).ok());
-            (format!("connection {name:?}"), config.names().contains(&name.as_str()), schema.map(|k| &k.source))
+            (
+                format!("connection {name:?}"),
+                config.names().contains(&name.as_str()),
+                schema.map(|k| &k.source),
+            )
         }
         Place::Destination(name) => {
             let target = config.destinations.iter().find(|d| d.name == *name);
@@ -166,7 +170,10 @@ pub fn unread(config: &LoadedConfig, place: &Place, key: &str) -> Option<String>
     let first = key.split('.').next().unwrap_or(key);
     let shape = Shape::of(schema?);
     shape.member(first).is_none().then(|| {
-        format!("{owner} has no setting {first:?}, and will not read it; it has: {}", shape.names().join(", "))
+        format!(
+            "{owner} has no setting {first:?}, and will not read it; it has: {}",
+            shape.names().join(", ")
+        )
     })
 }
 
@@ -221,7 +228,8 @@ pub fn check(project: &Project, config: &LoadedConfig) -> Vec<Checked> {
         found.extend(strays.iter().map(Checked::warned));
     }
     for listed in entries.iter().map(|(listed, _)| listed).filter(|listed| listed.used_by.is_empty()) {
-        let stray = |known: &Checked| known.warning.is_some() && listed.name.starts_with(&format!("{}.", known.name));
+        let stray =
+            |known: &Checked| known.warning.is_some() && listed.name.starts_with(&format!("{}.", known.name));
         if !found.iter().any(stray)
             && let Some(known) = found.iter_mut().find(|known| known.name == listed.name)
         {
@@ -241,7 +249,8 @@ fn together(project: &Project, entries: &[(Listed, Value)]) -> Vec<Checked> {
             let asked: Vec<_> =
                 part.iter().map(|(listed, value)| scope.spawn(|| one(project, listed, value))).collect();
             for (asked, (listed, _)) in asked.into_iter().zip(part) {
-                let broken = |_| Checked::failed(listed.name.clone(), &Error::internal("the check broke off"));
+                let broken =
+                    |_| Checked::failed(listed.name.clone(), &Error::internal("the check broke off"));
                 found.push(asked.join().unwrap_or_else(broken));
             }
         });
@@ -274,8 +283,9 @@ fn one(project: &Project, listed: &Listed, value: &Value) -> Checked {
         Some(Err(error)) => (checked.ok, checked.error) = (false, Some(error.record())),
         Some(Ok(text)) if text.is_empty() => checked.warning = Some("is empty".to_owned()),
         Some(Ok(text)) if listed.secret && text.len() < 8 => {
-            checked.warning =
-                Some("is shorter than 8 bytes: it is kept out of the record only as a whole value".to_owned());
+            checked.warning = Some(
+                "is shorter than 8 bytes: it is kept out of the record only as a whole value".to_owned(),
+            );
         }
         _ => {}
     }

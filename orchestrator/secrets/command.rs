@@ -52,7 +52,13 @@ pub(super) fn ask(project: &Project, words: &[String], place: &str, deadline: Du
     Ok(fresh)
 }
 
-fn run(project: &Project, folder: &Path, words: &[String], place: &str, deadline: Duration) -> Result<String> {
+fn run(
+    project: &Project,
+    folder: &Path,
+    words: &[String],
+    place: &str,
+    deadline: Duration,
+) -> Result<String> {
     let Some((program, arguments)) = words.split_first() else {
         return Err(Error::config(format!("{place}: command is empty")));
     };
@@ -82,8 +88,9 @@ fn run(project: &Project, folder: &Path, words: &[String], place: &str, deadline
         let words = err.and_then(|err| err.recv_timeout(LOOK * 50).ok()).unwrap_or_default();
         return Err(failed(project, place, program, status, &out, &words));
     }
-    let mut text = String::from_utf8(out)
-        .map_err(|_| Error::config(format!("{place}: what {program} prints is not UTF-8")).hint(by_hand(program)))?;
+    let mut text = String::from_utf8(out).map_err(|_| {
+        Error::config(format!("{place}: what {program} prints is not UTF-8")).hint(by_hand(program))
+    })?;
     if text.ends_with('\n') {
         text.pop();
         if text.ends_with('\r') {
@@ -190,7 +197,14 @@ fn not_started(place: &str, program: &str, error: io::Error) -> Error {
     Error::config(message).hint(hint).cause(error)
 }
 
-fn faulty(project: &Project, place: &str, program: &str, deadline: Duration, fault: Fault, words: &[u8]) -> Error {
+fn faulty(
+    project: &Project,
+    place: &str,
+    program: &str,
+    deadline: Duration,
+    fault: Fault,
+    words: &[u8],
+) -> Error {
     let error = match fault {
         Fault::Slow => {
             let seconds = deadline.as_secs_f64();
@@ -203,14 +217,21 @@ fn faulty(project: &Project, place: &str, program: &str, deadline: Duration, fau
             Error::config(format!("{place}: {program} printed more than 1 MiB, too much for a secret"))
                 .hint(by_hand(program))
         }
-        Fault::Broken(error) => {
-            Error::config(format!("{place}: {program} cannot be waited for")).hint(by_hand(program)).cause(error)
-        }
+        Fault::Broken(error) => Error::config(format!("{place}: {program} cannot be waited for"))
+            .hint(by_hand(program))
+            .cause(error),
     };
     with_words(project, error, &[], words)
 }
 
-fn failed(project: &Project, place: &str, program: &str, status: ExitStatus, out: &[u8], words: &[u8]) -> Error {
+fn failed(
+    project: &Project,
+    place: &str,
+    program: &str,
+    status: ExitStatus,
+    out: &[u8],
+    words: &[u8],
+) -> Error {
     use std::os::unix::process::ExitStatusExt;
     let how = match (status.code(), status.signal()) {
         (Some(code), _) => format!("ended with exit code {code}"),
@@ -226,7 +247,9 @@ fn failed(project: &Project, place: &str, program: &str, status: ExitStatus, out
 fn with_words(project: &Project, error: Error, out: &[u8], words: &[u8]) -> Error {
     let text = String::from_utf8_lossy(words);
     let out = String::from_utf8_lossy(out);
-    let mut said: String = text.lines().map(masked).collect::<Vec<_>>().join("\n");
+    // An address is found where it stands alone.
+    let line = |line: &str| line.split(' ').map(masked).collect::<Vec<_>>().join(" ");
+    let mut said: String = text.lines().map(line).collect::<Vec<_>>().join("\n");
     let sensitive = |name: &&str| {
         let name = name.to_ascii_uppercase();
         ["TOKEN", "SECRET", "PASS", "KEY", "CREDENTIAL"].iter().any(|word| name.contains(word))

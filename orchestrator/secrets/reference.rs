@@ -102,8 +102,9 @@ fn command(map: &serde_json::Map<String, Value>, place: &str) -> Result<Referenc
         return Err(wrong(&format!("{other} is no member of a reference to a command")));
     }
     let list = map.get("command").and_then(Value::as_array);
-    let words: Option<Vec<String>> =
-        list.map(|list| list.iter().map(|word| word.as_str().map(str::to_owned)).collect()).unwrap_or_default();
+    let words: Option<Vec<String>> = list
+        .map(|list| list.iter().map(|word| word.as_str().map(str::to_owned)).collect())
+        .unwrap_or_default();
     let words = words
         .filter(|words| words.first().is_some_and(|program| !program.is_empty()))
         .filter(|words| words.iter().all(|word| !word.contains('\0')))

@@ -12,7 +12,10 @@ use crate::server::PASSWORD;
 fn a_destination_is_added_tested_and_loaded_into() {
     let (database, project) = (Database::new("destinations_add"), project());
     let flags = flags(&database);
-    let all = words(&["destination", "add", "wh", "postgres", "--secret", "password", "--test", "--default"], &flags);
+    let all = words(
+        &["destination", "add", "wh", "postgres", "--secret", "password", "--test", "--default"],
+        &flags,
+    );
     let finished = project.waybill_fed(&all, &format!("{PASSWORD}\n")).exits(0);
     assert!(finished.out.contains("added destination wh") && finished.out.contains("passed"), "{finished:?}");
     project.nowhere(PASSWORD, &["secrets.toml"], &finished);
@@ -30,14 +33,19 @@ fn a_destination_is_added_tested_and_loaded_into() {
 fn a_change_keeps_comments_order_and_what_it_does_not_mean() {
     let (database, project) = (Database::new("destinations_edit"), project());
     let flags = flags(&database);
-    project.waybill(&words(&["destination", "add", "wh", "postgres", "--secret-env", "password=PW"], &flags)).exits(0);
+    project
+        .waybill(&words(&["destination", "add", "wh", "postgres", "--secret-env", "password=PW"], &flags))
+        .exits(0);
     let config = "{\n  \"version\": 1,   \"note\": \"mine\",\n  \"destinations\": {\n    \"wh\": { \"type\": \"postgres\", \"host\": \"h\",  \"database\": \"d\", \"user\": \"u\", \"port\": 5 }\n  },\n  \"connections\": []\n}\n";
     project.file("config.json", config);
     let secrets = "# mine\n\n[destination.wh.credentials]  # of the warehouse\npassword   = { env = 'OLD' }  # rotate in May\n\n[other]\nx = 1\n";
     project.secrets(secrets);
     let edit = |words: &[&str]| project.waybill(&[&["destination", "edit", "wh"], words].concat());
     edit(&["--set", "port=6", "--secret-file", "password=pw.txt"]).exits(0);
-    assert_eq!(fs::read_to_string(project.path("config.json")).unwrap(), config.replace("\"port\": 5", "\"port\": 6"));
+    assert_eq!(
+        fs::read_to_string(project.path("config.json")).unwrap(),
+        config.replace("\"port\": 5", "\"port\": 6")
+    );
     assert_eq!(
         fs::read_to_string(project.path("secrets.toml")).unwrap(),
         secrets.replace("{ env = 'OLD' }", "{ file = \"pw.txt\" }")
@@ -64,23 +72,37 @@ fn a_change_keeps_comments_order_and_what_it_does_not_mean() {
         assert!(refused.err.contains("error:") && !refused.err.contains("sesame"), "{refused:?}");
     }
     assert_eq!(before, (project.config(), fs::read_to_string(project.path("secrets.toml")).unwrap()));
-    project.waybill(&["destination", "edit", "hw", "--set", "port=1"]).exits(3).says(&["did you mean \"wh\""]);
+    project
+        .waybill(&["destination", "edit", "hw", "--set", "port=1"])
+        .exits(3)
+        .says(&["did you mean \"wh\""]);
 }
 
 #[test]
 fn a_whole_entry_comes_as_json_and_its_secret_goes_to_the_secrets() {
     let project = project();
-    let entry = json!({"type": "postgres", "host": "h", "database": "d", "user": "u", "password": "sesame-sesame"});
+    let entry =
+        json!({"type": "postgres", "host": "h", "database": "d", "user": "u", "password": "sesame-sesame"});
     let finished = project
         .waybill_fed(&["destination", "add", "wh", "--json", "-", "--output", "json"], &entry.to_string())
         .exits(0);
     assert_eq!(finished.json()["secrets"], json!(["password"]));
     project.nowhere("sesame-sesame", &["secrets.toml"], &finished);
-    for (wrong, code) in [("", 3), ("[]", 3), ("{\"type\": \"sqlite\", \"pth\": \"x\"}", 3), ("{\"password\": \"sesame-sesame", 3), ("{}", 2)] {
-        let refused = project.waybill_fed(&["destination", "add", "x", "--json", "-", "--no-input"], wrong).exits(code);
+    for (wrong, code) in [
+        ("", 3),
+        ("[]", 3),
+        ("{\"type\": \"sqlite\", \"pth\": \"x\"}", 3),
+        ("{\"password\": \"sesame-sesame", 3),
+        ("{}", 2),
+    ] {
+        let refused =
+            project.waybill_fed(&["destination", "add", "x", "--json", "-", "--no-input"], wrong).exits(code);
         assert!(!refused.err.contains("sesame"), "{refused:?}");
     }
-    project.waybill_fed(&["destination", "add", "wh", "--json", "-"], &entry.to_string()).exits(3).says(&["already"]);
+    project
+        .waybill_fed(&["destination", "add", "wh", "--json", "-"], &entry.to_string())
+        .exits(3)
+        .says(&["already"]);
 }
 
 #[test]
@@ -113,8 +135,24 @@ fn one_that_is_used_is_not_removed_unless_by_force() {
     assert!(removed.err.contains("without a destination now: c"), "{removed:?}");
     assert!(project.config()["destinations"]["other"].is_null());
     project.run().exits(3).says(&["no destination \"other\""]);
-    project.edit(|config| drop(config["connections"][0].as_object_mut().unwrap().shift_remove("destination")));
-    project.waybill(&["destination", "add", "third", "postgres", "--set", "host=h", "--set", "database=d", "--set", "user=u", "--secret-env", "password=PW"]).exits(0);
+    project
+        .edit(|config| drop(config["connections"][0].as_object_mut().unwrap().shift_remove("destination")));
+    project
+        .waybill(&[
+            "destination",
+            "add",
+            "third",
+            "postgres",
+            "--set",
+            "host=h",
+            "--set",
+            "database=d",
+            "--set",
+            "user=u",
+            "--secret-env",
+            "password=PW",
+        ])
+        .exits(0);
     project.waybill(&["destination", "remove", "third"]).exits(0).says(&["still in secrets.toml"]);
     project.waybill(&["destination", "remove", "third"]).exits(3);
     assert!(fs::read_to_string(project.path("secrets.toml")).unwrap().contains("PW"));

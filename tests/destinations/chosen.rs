@@ -44,7 +44,20 @@ fn the_embedded_one_is_listed_tested_and_left_alone() {
 #[test]
 fn several_are_tested_and_the_summary_names_the_command_that_shows_more() {
     let project = project();
-    let add = ["destination", "add", "wh", "postgres", "--set", "host=127.0.0.1", "--set", "port=1", "--set", "database=d", "--set", "user=u"];
+    let add = [
+        "destination",
+        "add",
+        "wh",
+        "postgres",
+        "--set",
+        "host=127.0.0.1",
+        "--set",
+        "port=1",
+        "--set",
+        "database=d",
+        "--set",
+        "user=u",
+    ];
     project.waybill(&add).exits(0);
     let all = project.waybill(&["destination", "test", "--project-dir", "."]).exits(4);
     assert!(all.out.contains("2 tested · 1 passed"), "{all:?}");

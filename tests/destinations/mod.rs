@@ -15,17 +15,24 @@ fn project() -> Project {
         json!({"streams": [{"name": "a", "path": "a.csv", "mode": "incremental", "write": "append"}]}),
     ));
     project.file("a.csv", "x\n1\n");
-    project.edit(|config| config["destinations"] = json!({"local": {"type": "sqlite", "path": "waybill.db"}}));
+    project
+        .edit(|config| config["destinations"] = json!({"local": {"type": "sqlite", "path": "waybill.db"}}));
     project
 }
 
 /// The flags that describe a database, without its password.
 fn flags(database: &Database) -> Vec<String> {
     let port = database.server.port;
-    ["host=127.0.0.1", &format!("port={port}"), &format!("database={}", database.name), &format!("user={USER}"), "tls=disable"]
-        .iter()
-        .flat_map(|pair| ["--set".to_owned(), (*pair).to_owned()])
-        .collect()
+    [
+        "host=127.0.0.1",
+        &format!("port={port}"),
+        &format!("database={}", database.name),
+        &format!("user={USER}"),
+        "tls=disable",
+    ]
+    .iter()
+    .flat_map(|pair| ["--set".to_owned(), (*pair).to_owned()])
+    .collect()
 }
 
 /// The command of these words, followed by flags.

@@ -40,7 +40,10 @@ fn crosswise(name: &str, test: impl Fn(&Ground)) {
     let apart = Ground::new(&format!("{name}_apart"), "append", false);
     apart.project.waybill(&["config", "state-file", "state.json"]).exits(0);
     test(&apart);
-    assert!(apart.project.config()["connections"][0]["state"].is_null(), "{name}: state stays out of the config");
+    assert!(
+        apart.project.config()["connections"][0]["state"].is_null(),
+        "{name}: state stays out of the config"
+    );
 }
 
 /// The same test into SQLite and into PostgreSQL.

@@ -48,8 +48,7 @@ async fn table(server: &Arc<Server>, session: &mut Session, statement: &str, lim
     let columns = query::describe(session, statement).await?;
     let (expressions, plans): (Vec<String>, Vec<ColumnPlan>) = columns.iter().map(column).unzip();
     let rows = limit.saturating_add(1).min(i64::MAX as u64);
-    let select =
-        format!("SELECT {} FROM {} LIMIT {rows}", expressions.join(", "), query::derived(statement));
+    let select = format!("SELECT {} FROM {} LIMIT {rows}", expressions.join(", "), query::derived(statement));
     let mut goal = Goal::Gather(Vec::new(), 0);
     bounded(&server.ctx, PURPOSE, &select, async {
         copy(session, PURPOSE, &select, &plans, &mut goal).await.map_err(|stop| match stop {

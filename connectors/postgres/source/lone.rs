@@ -20,7 +20,9 @@ pub(super) fn statement(text: &str) -> Result<(&str, Manner)> {
             .hint("run one statement at a time; a semicolon may only end it"));
     }
     if scanned.depth != 0 {
-        return Err(Error::config("the statement's brackets do not match").hint("look for one that is missing"));
+        return Err(
+            Error::config("the statement's brackets do not match").hint("look for one that is missing")
+        );
     }
     let statement = text.get(scanned.first..scanned.end).unwrap_or_default();
     let word: String = statement.chars().take_while(char::is_ascii_alphabetic).collect();
@@ -30,8 +32,11 @@ pub(super) fn statement(text: &str) -> Result<(&str, Manner)> {
         "explain" | "show" => Manner::Plain,
         "" => return Err(Error::config("there is no statement").hint("give one, such as 'SELECT 1'")),
         other => {
-            return Err(Error::config(format!("{} is no statement that reads, and a query only reads", other.to_uppercase()))
-                .hint("begin it with SELECT, WITH, VALUES, TABLE, SHOW or EXPLAIN"));
+            return Err(Error::config(format!(
+                "{} is no statement that reads, and a query only reads",
+                other.to_uppercase()
+            ))
+            .hint("begin it with SELECT, WITH, VALUES, TABLE, SHOW or EXPLAIN"));
         }
     };
     Ok((statement, manner))
@@ -104,7 +109,10 @@ fn skip(text: &str, at: usize) -> Result<usize> {
     if rest.starts_with('$') {
         if let Some(tag) = tag(rest) {
             let body = rest.get(tag.len()..).unwrap_or_default();
-            return body.find(tag).map(|end| at + end + 2 * tag.len()).ok_or_else(|| open("a text in $ quotes"));
+            return body
+                .find(tag)
+                .map(|end| at + end + 2 * tag.len())
+                .ok_or_else(|| open("a text in $ quotes"));
         }
         return Ok(at + 1);
     }

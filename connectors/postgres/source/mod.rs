@@ -24,8 +24,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use waybill_protocol::{
-    Answer, Catalog, Check, Context, Error, Logical, Outlet, Progress, Reading, Result, Slice, Source, StreamRead,
-    StreamSelection, WriteMode,
+    Answer, Catalog, Check, Context, Error, Logical, Outlet, Progress, Reading, Result, Slice, Source,
+    StreamRead, StreamSelection, WriteMode,
 };
 
 use super::session::Server;

@@ -52,7 +52,10 @@ pub(super) fn state_file(terminal: &Terminal, project: &Project, args: &StateFil
     let count = u64::try_from(moved.connections).unwrap_or(u64::MAX);
     terminal.out(&format!("moved the state of {} to {place}", counted(count, "connection")))?;
     if moved.to.is_some() {
-        terminal.note(&format!("keep it out of git; back again: {}", next::command(project, "config state-file --off")));
+        terminal.note(&format!(
+            "keep it out of git; back again: {}",
+            next::command(project, "config state-file --off")
+        ));
     }
     Ok(0)
 }

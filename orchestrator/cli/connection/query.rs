@@ -85,7 +85,8 @@ pub(super) async fn query(terminal: &Terminal, project: &Project, args: QueryArg
         let rows = Rows { schema: answer.schema, batches: answer.batches, rejects: Vec::new() };
         show(terminal, &rows, args.format)?;
         if more {
-            terminal.note(&format!("only the first {}: raise --limit to see more", counted(args.limit, "row")));
+            terminal
+                .note(&format!("only the first {}: raise --limit to see more", counted(args.limit, "row")));
         }
         systems.warnings().iter().for_each(|warning| terminal.warn(warning));
         Ok(0)

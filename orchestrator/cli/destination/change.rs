@@ -76,8 +76,10 @@ pub(super) async fn add(terminal: &Terminal, project: &Project, mut args: AddArg
     let systems = Blueprint::systems();
     let system = match args.system {
         Some(system) => system,
-        None if terminal.interactive() => asked("type", Select::new().with_prompt("type").items(&systems).default(0).interact())
-            .map(|at| systems.get(at).cloned().unwrap_or_default())?,
+        None if terminal.interactive() => {
+            asked("type", Select::new().with_prompt("type").items(&systems).default(0).interact())
+                .map(|at| systems.get(at).cloned().unwrap_or_default())?
+        }
         None => {
             let message = format!("TYPE is missing: one of {}", systems.join(", "));
             return Ok(terminal.usage("destination add", &message));
@@ -89,7 +91,8 @@ pub(super) async fn add(terminal: &Terminal, project: &Project, mut args: AddArg
         Err(usage) => return Ok(terminal.usage("destination add", &usage)),
     };
     for setting in blueprint.settings().into_iter().filter(|setting| setting.required) {
-        let given = change.settings.contains_key(&setting.key) || change.secrets.iter().any(|(k, _)| *k == setting.key);
+        let given = change.settings.contains_key(&setting.key)
+            || change.secrets.iter().any(|(k, _)| *k == setting.key);
         if given {
             continue;
         }
@@ -162,7 +165,8 @@ fn document(flags: &SettingFlags) -> Result<Option<Map<String, Value>>> {
     read.map_err(|e| Error::config(format!("{place} cannot be read: {e}")).cause(e))?;
     // The parser's words may repeat a secret.
     let wrong = |what: &str| {
-        Error::config(format!("{place}: {what}")).hint("give one JSON object: {\"type\": \"postgres\", \"host\": \"…\"}")
+        Error::config(format!("{place}: {what}"))
+            .hint("give one JSON object: {\"type\": \"postgres\", \"host\": \"…\"}")
     };
     match serde_json::from_str::<Value>(&text) {
         Ok(Value::Object(map)) => Ok(Some(map)),

@@ -54,7 +54,9 @@ pub(super) fn list(terminal: &Terminal, project: &Project) -> Result<u8> {
 
 /// Where it is, in few words.
 fn target(one: &manage::Listed) -> String {
-    let text = |key: &str| one.settings.get(key).map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+    let text = |key: &str| {
+        one.settings.get(key).map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+    };
     if let Some(path) = text("path") {
         return path;
     }
@@ -124,7 +126,12 @@ pub(crate) fn line(terminal: &Terminal, project: &Project, probe: &Probe) -> Str
 pub(super) fn whole(terminal: &Terminal, probe: &Probe) -> String {
     let mut out = format!("{}  {}", terminal.paint("1", &probe.name), probe.system);
     if let Some(error) = &probe.error {
-        out.push_str(&format!("\n  {} {}{}", terminal.paint("31", "✗"), error.message, further(error, "    ")));
+        out.push_str(&format!(
+            "\n  {} {}{}",
+            terminal.paint("31", "✗"),
+            error.message,
+            further(error, "    ")
+        ));
     }
     let wide = probe.checks.iter().map(|check| check.check.chars().count()).max().unwrap_or(0);
     for check in &probe.checks {

@@ -50,7 +50,11 @@ pub(super) async fn gate(
     };
     let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let count = |role: &str| probes.iter().filter(|probe| probe.role == role).count() as u64;
-    let tested = format!("{} and {}", counted(count("source"), "source"), counted(count("destination"), "destination"));
+    let tested = format!(
+        "{} and {}",
+        counted(count("source"), "source"),
+        counted(count("destination"), "destination")
+    );
     let failed: Vec<&Probe> = probes.iter().filter(|probe| !probe.passed).collect();
     if failed.is_empty() {
         if !probes.is_empty() {

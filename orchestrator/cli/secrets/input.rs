@@ -39,19 +39,22 @@ impl SecretFlags {
         let mut found = Vec::new();
         for (flag, given) in [("--secret-env", &self.secret_env), ("--secret-file", &self.secret_file)] {
             for pair in given {
-                let Some((key, target)) = pair.split_once('=').filter(|(k, t)| !k.is_empty() && !t.is_empty())
+                let Some((key, target)) =
+                    pair.split_once('=').filter(|(k, t)| !k.is_empty() && !t.is_empty())
                 else {
                     return Ok(Err(format!("{flag} wants KEY=…")));
                 };
                 let target = target.to_owned();
-                let value = if flag == "--secret-env" { NewValue::Env(target) } else { NewValue::File(target) };
+                let value =
+                    if flag == "--secret-env" { NewValue::Env(target) } else { NewValue::File(target) };
                 found.push((key.to_owned(), value));
             }
         }
         for pair in &self.secret_command {
             let words = pair.split_once('=').and_then(|(key, list)| {
                 let words: Vec<String> = serde_json::from_str(list).ok()?;
-                (!key.is_empty() && words.first().is_some_and(|w| !w.is_empty())).then(|| (key.to_owned(), words))
+                (!key.is_empty() && words.first().is_some_and(|w| !w.is_empty()))
+                    .then(|| (key.to_owned(), words))
             });
             match words {
                 Some((key, words)) => found.push((key, NewValue::Command(words))),
@@ -59,7 +62,10 @@ impl SecretFlags {
             }
         }
         if self.ask.len() > 1 && !terminal.interactive() {
-            return Ok(Err("several --secret cannot be read from one standard input: give references, or --json -".to_owned()));
+            return Ok(Err(
+                "several --secret cannot be read from one standard input: give references, or --json -"
+                    .to_owned(),
+            ));
         }
         for key in &self.ask {
             match secret(terminal, key)? {
@@ -75,10 +81,13 @@ impl SecretFlags {
 pub fn secret(terminal: &Terminal, name: &str) -> Result<std::result::Result<Secret, Usage>> {
     if std::io::stdin().is_terminal() {
         if !terminal.interactive() {
-            return Ok(Err(format!("the value of {name} is missing: pipe it in, or give a reference (--env, --file, --command)")));
+            return Ok(Err(format!(
+                "the value of {name} is missing: pipe it in, or give a reference (--env, --file, --command)"
+            )));
         }
         let asked = Password::new().with_prompt(format!("{name} (hidden)")).interact();
-        let text = asked.map_err(|e| Error::config(format!("{name} could not be asked for: {e}")).cause(e))?;
+        let text =
+            asked.map_err(|e| Error::config(format!("{name} could not be asked for: {e}")).cause(e))?;
         return Ok(Ok(Secret::new(text)));
     }
     let mut bytes = Vec::new();

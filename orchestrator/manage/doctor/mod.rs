@@ -117,8 +117,9 @@ pub async fn examine(
         let config = Arc::new(config);
         let (owned, loaded) = (project.clone(), Arc::clone(&config));
         // Following references blocks.
-        let checked =
-            tokio::task::spawn_blocking(move || super::secrets::check(&owned, &loaded)).await.unwrap_or_default();
+        let checked = tokio::task::spawn_blocking(move || super::secrets::check(&owned, &loaded))
+            .await
+            .unwrap_or_default();
         let mut secrets = Area { name: "secrets", findings: &mut findings };
         systems::secrets(&checked, command, &mut secrets);
         systems::locks(project, &config, command, &mut Area { name: "locks", findings: &mut findings });
@@ -186,7 +187,12 @@ fn configured(project: &Project, command: Command<'_>, area: &mut Area<'_>) -> O
         if path.exists() {
             area.ok(&what, "holds the state");
         } else {
-            area.add(Level::Ok, &what, "is not there yet: every stream goes on from what its destination holds", None);
+            area.add(
+                Level::Ok,
+                &what,
+                "is not there yet: every stream goes on from what its destination holds",
+                None,
+            );
         }
     }
     Some(config)

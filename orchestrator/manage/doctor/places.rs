@@ -48,7 +48,9 @@ fn file(path: &Path, what: &str, origin: &str, area: &mut Area<'_>) {
         Err(e) => area.add(
             Level::Warning,
             &name,
-            format!("{what} ({origin}): cannot be written: {e}; runs work, what they reached is not written there"),
+            format!(
+                "{what} ({origin}): cannot be written: {e}; runs work, what they reached is not written there"
+            ),
             Some(format!("chmod u+w {name}")),
         ),
     }
@@ -73,7 +75,10 @@ fn secrets(project: &Project, origin: &str, area: &mut Area<'_>) {
         Ok(found) if found.permissions().mode() & 0o077 != 0 => area.add(
             Level::Warning,
             &name,
-            format!("secrets ({origin}): others can read it, mode {}, and {ALLOW_LOOSE} allows that", mode(path)),
+            format!(
+                "secrets ({origin}): others can read it, mode {}, and {ALLOW_LOOSE} allows that",
+                mode(path)
+            ),
             Some(format!("chmod 600 {name}")),
         ),
         Ok(_) => area.ok(&name, format!("secrets ({origin}), mode {}", mode(path))),
@@ -116,7 +121,8 @@ pub(super) fn disk(project: &Project, area: &mut Area<'_>) {
         said.push((free, total));
         let what = there.display().to_string();
         let detail = format!("{} free of {}", bytes(free), bytes(total));
-        let remedy = Some(format!("df -h {what}, and remove what is not needed; keep_runs bounds the record"));
+        let remedy =
+            Some(format!("df -h {what}, and remove what is not needed; keep_runs bounds the record"));
         match free {
             free if free < NONE => area.add(Level::Error, &what, detail, remedy),
             free if free < LITTLE => area.add(Level::Warning, &what, detail, remedy),

@@ -40,7 +40,8 @@ pub fn relocate(project: &Project, registry: &[Box<dyn Connector>], to: Option<&
         }
     }
     let goal = state_file(&after)?;
-    let same = |moved: usize| Moved { from: from.clone(), to: goal.clone(), connections: moved, changed: true };
+    let same =
+        |moved: usize| Moved { from: from.clone(), to: goal.clone(), connections: moved, changed: true };
     match (&from, &goal) {
         (None, None) => Ok(Moved { changed: false, ..same(0) }),
         (Some(from), Some(goal)) if from == goal => Ok(Moved { changed: false, ..same(0) }),
@@ -58,16 +59,23 @@ pub fn relocate(project: &Project, registry: &[Box<dyn Connector>], to: Option<&
 }
 
 /// First the file, then the config that names it.
-fn out_of_config(project: &Project, registry: &[Box<dyn Connector>], path: &Path, name: &str) -> Result<usize> {
+fn out_of_config(
+    project: &Project,
+    registry: &[Box<dyn Connector>],
+    path: &Path,
+    name: &str,
+) -> Result<usize> {
     let target = home::target(path)?;
-    if let Some(folder) = target.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
+    if let Some(folder) = target.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir())
+    {
         return Err(Error::config(format!("there is no folder {}", folder.display()))
             .hint("make it first, or name a file beside config.json"));
     }
     let _lock = Sidecar::take(&target, PATIENCE)?;
     edit(project, registry, |text, document| {
         if state_file(text)?.is_some() {
-            return Err(Error::config("another process has just moved the state").hint("look where it is: waybill config show"));
+            return Err(Error::config("another process has just moved the state")
+                .hint("look where it is: waybill config show"));
         }
         let mut states: Vec<(Uuid, String, Value)> = Vec::new();
         for entry in document.get_mut("connections").and_then(Value::as_array_mut).into_iter().flatten() {
@@ -80,8 +88,10 @@ fn out_of_config(project: &Project, registry: &[Box<dyn Connector>], path: &Path
             let name = map.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
             let id = map.get("id").and_then(Value::as_str).and_then(|id| Uuid::try_parse(id).ok());
             let id = id.ok_or_else(|| {
-                Error::config(format!("connection {name:?} has state but no id, by which the state file would know it"))
-                    .hint(format!("run it once (waybill run {name}), or remove its member state"))
+                Error::config(format!(
+                    "connection {name:?} has state but no id, by which the state file would know it"
+                ))
+                .hint(format!("run it once (waybill run {name}), or remove its member state"))
             })?;
             if states.iter().any(|(other, ..)| *other == id) {
                 return Err(Error::config(format!("connection {name:?} has the id of another one"))
@@ -116,7 +126,8 @@ fn into_config(project: &Project, registry: &[Box<dyn Connector>], path: &Path) 
     let _lock = Sidecar::take(&target, PATIENCE)?;
     let moved = edit(project, registry, |text, document| {
         if state_file(text)?.as_deref() != Some(path) {
-            return Err(Error::config("another process has just moved the state").hint("look where it is: waybill config show"));
+            return Err(Error::config("another process has just moved the state")
+                .hint("look where it is: waybill config show"));
         }
         let file = StateFile::read(&target)?;
         let mut moved = 0;

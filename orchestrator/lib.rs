@@ -1,6 +1,6 @@
 //! Waybill: an extract-load orchestrator whose every run leaves a complete record of itself.
 //!
-//! Faces (`cli`) → `run`, `verify` → `events`, `summary`, `history`, `store`, `secrets` → the protocol.
+//! Faces (`cli`) → `manage`, `run`, `verify` → `events`, `summary`, `history`, `store`, `secrets` → the protocol.
 //! ARCHITECTURE.md walks through the house.
 
 pub mod cli;
@@ -12,4 +12,5 @@ pub mod run;
 pub mod secrets;
 pub mod store;
 pub mod summary;
+pub mod tunnel;
 pub mod verify;

@@ -147,6 +147,12 @@ impl Terminal {
         }
     }
 
+    /// Draws a picture of a prompt on stderr; cursor movements are the caller's own.
+    pub(super) fn draw(&self, picture: &str) {
+        let mut stderr = io::stderr().lock();
+        let _ = stderr.write_all(picture.as_bytes()).and_then(|()| stderr.flush());
+    }
+
     /// Whether text on stdout may carry colours.
     pub fn colour(&self) -> bool {
         self.colour

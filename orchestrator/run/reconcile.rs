@@ -68,7 +68,7 @@ impl Decision {
         Decision { rule, start, words: words.into(), warn: false, based_on: None, emptied: false }
     }
 
-    fn to_be_read(self) -> Decision {
+    fn warned(self) -> Decision {
         Decision { warn: true, ..self }
     }
 }
@@ -131,7 +131,7 @@ fn adopt_or_honour(known: &Known<'_>, row: &StateRow) -> Result<Decision, Error>
             } else if entry.untouched() {
                 Ok(adopt("the destination's state; the config was not edited and is only behind or ahead"))
             } else if row.based_on.as_deref() == Some(entry.whole_digest().as_str()) {
-                Ok(adopt("the edit in the config was followed by an earlier run").to_be_read())
+                Ok(adopt("the edit in the config was followed by an earlier run").warned())
             } else {
                 honour(known, &cursor, &from)
             }
@@ -154,7 +154,7 @@ fn honour(known: &Known<'_>, cursor: &Value, from: &Value) -> Result<Decision, E
         plain(cursor),
         plain(from)
     );
-    Ok(Decision::new("6", Start::Continue(Box::new(state)), words).to_be_read())
+    Ok(Decision::new("6", Start::Continue(Box::new(state)), words).warned())
 }
 
 /// Rule 1: an instruction that the destination has not carried out.

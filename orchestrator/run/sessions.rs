@@ -10,6 +10,7 @@ use crate::secrets::{Resolved, resolve, resolve_destination};
 use crate::store::config::{Connection, InForce, LoadedConfig, Policies};
 use crate::store::project::Project;
 use crate::store::shape::Shape;
+use crate::tunnel::SessionTunnel;
 
 /// A connection with its settings resolved, ready to open sessions.
 pub struct Sessions {
@@ -24,12 +25,17 @@ pub struct Sessions {
 impl Sessions {
     /// Resolves a connection's settings. Blocks its thread while references are followed.
     pub fn new(project: &Project, config: &LoadedConfig, connection: &Connection) -> Result<Sessions> {
-        Ok(Sessions {
+        Ok(Sessions::of_resolved(project, connection, resolve(project, config, connection)?))
+    }
+
+    /// The sessions of a connection whose settings were resolved another way.
+    pub fn of_resolved(project: &Project, connection: &Connection, resolved: Resolved) -> Sessions {
+        Sessions {
             connection: connection.clone(),
-            resolved: resolve(project, config, connection)?,
+            resolved,
             base_dir: project.base_dir(),
             run_id: uuid::Uuid::now_v7().to_string(),
-        })
+        }
     }
 
     /// Sessions with a destination alone, whatever connections use it. Blocks its thread while
@@ -71,7 +77,7 @@ impl Sessions {
     /// Opens a session with the source.
     pub async fn source(&self, events: &Events, cancel: &CancellationToken) -> Result<Arc<dyn Source>> {
         let connector = waybill_connectors::find(&self.connection.system)?;
-        let context = self.context("source", events, cancel);
+        let context = self.context("source", &self.resolved.source, events, cancel)?;
         let source = connector.source(context, &self.resolved.source).await;
         source.map(Arc::from).map_err(|e| e.origin(Origin::Source))
     }
@@ -83,7 +89,7 @@ impl Sessions {
         cancel: &CancellationToken,
     ) -> Result<Arc<dyn Destination>> {
         let connector = waybill_connectors::find(&self.resolved.destination_type)?;
-        let context = self.context("destination", events, cancel);
+        let context = self.context("destination", &self.resolved.destination, events, cancel)?;
         let destination = connector.destination(context, &self.resolved.destination).await;
         destination.map(Arc::from).map_err(|e| e.origin(Origin::Destination))
     }
@@ -106,7 +112,7 @@ impl Sessions {
         let settings = self.resolved.destination.as_object().cloned().unwrap_or_default();
         let settings: serde_json::Map<_, _> =
             settings.into_iter().filter(|(key, _)| known.contains(&key.as_str())).collect();
-        let context = self.context("destination", events, cancel);
+        let context = self.context("destination", &self.resolved.destination, events, cancel)?;
         let source = connector.source(context, &settings.into()).await;
         source.map(Arc::from).map_err(|e| e.origin(Origin::Destination))
     }
@@ -116,8 +122,16 @@ impl Sessions {
         self.connection.id.map(|id| id.to_string()).unwrap_or_default()
     }
 
-    fn context(&self, role: &'static str, events: &Events, cancel: &CancellationToken) -> Context {
-        Context {
+    fn context(
+        &self,
+        role: &'static str,
+        settings: &serde_json::Value,
+        events: &Events,
+        cancel: &CancellationToken,
+    ) -> Result<Context> {
+        let origin = if role == "source" { Origin::Source } else { Origin::Destination };
+        let tunnel = SessionTunnel::of(settings, self.base_dir.clone(), role, events, cancel);
+        Ok(Context {
             run_id: self.run_id.clone(),
             connection_id: self.connection_id(),
             connection: self.connection.name.clone(),
@@ -127,7 +141,8 @@ impl Sessions {
             deadlines: deadlines(&self.connection.policies),
             base_dir: self.base_dir.clone(),
             parallelism: self.connection.policies.parallelism as usize,
-        }
+            tunnel: tunnel.map_err(|e| e.origin(origin))?,
+        })
     }
 }
 

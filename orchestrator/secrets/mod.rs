@@ -7,9 +7,12 @@ pub mod hidden;
 pub(crate) mod merge;
 pub mod reference;
 pub mod resolve;
+pub mod section;
 #[cfg(test)]
 mod tests;
 
 pub use edit::{NewValue, Place, remove_table, set, unset};
 pub use file::SecretsFile;
-pub use resolve::{Resolved, ResolvedSecret, check, resolve, resolve_destination, resolve_with};
+pub use resolve::{
+    Resolved, ResolvedSecret, check, check_source, resolve, resolve_destination, resolve_from, resolve_with,
+};

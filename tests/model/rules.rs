@@ -163,7 +163,7 @@ pub struct Done {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
     /// It is loaded.
-    Loads(Done),
+    Loads(Box<Done>),
     /// It is refused by this rule, and nothing changes.
     Refused(&'static str),
     /// It fails, and nothing changes: a key that comes twice cannot be merged into.
@@ -249,7 +249,7 @@ pub fn run(
         rows: before || loaded,
         whole: staged || stays_whole(settings, target),
     };
-    Outcome::Loads(Done { rule, target: Target { table: Some(table), held: Some(held) }, entry })
+    Outcome::Loads(Box::new(Done { rule, target: Target { table: Some(table), held: Some(held) }, entry }))
 }
 
 /// The rules of reconciliation, first that fits.

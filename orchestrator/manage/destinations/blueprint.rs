@@ -147,7 +147,7 @@ impl Blueprint {
 }
 
 /// Looks at settings as a whole before anything is written: references stand for some text.
-fn validate(
+pub(super) fn validate(
     blueprint: &Blueprint,
     settings: &Map<String, Value>,
     secrets: &Map<String, Value>,

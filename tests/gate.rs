@@ -13,6 +13,7 @@ fn two(check: Value) -> Project {
         let mut second = config["connections"][0].clone();
         second["name"] = json!("bad");
         second["schema"]["script"] = json!("other.json");
+        second["schema"]["streams"][0]["table"] = json!("other");
         config["connections"].as_array_mut().unwrap().push(second);
     });
     let streams = json!([script::stream("s", json!([script::whole(3)]))]);

@@ -247,7 +247,9 @@ fn failed(
 fn with_words(project: &Project, error: Error, out: &[u8], words: &[u8]) -> Error {
     let text = String::from_utf8_lossy(words);
     let out = String::from_utf8_lossy(out);
-    let mut said: String = text.lines().map(masked).collect::<Vec<_>>().join("\n");
+    // An address is found where it stands alone.
+    let line = |line: &str| line.split(' ').map(masked).collect::<Vec<_>>().join(" ");
+    let mut said: String = text.lines().map(line).collect::<Vec<_>>().join("\n");
     let sensitive = |name: &&str| {
         let name = name.to_ascii_uppercase();
         ["TOKEN", "SECRET", "PASS", "KEY", "CREDENTIAL"].iter().any(|word| name.contains(word))

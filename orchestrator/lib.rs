@@ -1,12 +1,13 @@
 //! Waybill: an extract-load orchestrator whose every run leaves a complete record of itself.
 //!
-//! Faces (`cli`) → `run`, `verify` → `events`, `summary`, `history`, `store`, `secrets` → the protocol.
+//! Faces (`cli`, `menu`) → `run`, `verify` → `events`, `summary`, `history`, `store`, `secrets` → the protocol.
 //! ARCHITECTURE.md walks through the house.
 
 pub mod cli;
 pub mod demo;
 pub mod events;
 pub mod history;
+pub mod menu;
 pub mod run;
 pub mod secrets;
 pub mod store;

@@ -1,12 +1,14 @@
 //! Waybill: an extract-load orchestrator whose every run leaves a complete record of itself.
 //!
-//! Faces (`cli`, `menu`) → `run`, `verify` → `events`, `summary`, `history`, `store`, `secrets` → the protocol.
+//! Faces (`cli`, `menu`) → `manage`, `run`, `verify` → `events`, `summary`, `history`, `store`,
+//! `secrets` → the protocol.
 //! ARCHITECTURE.md walks through the house.
 
 pub mod cli;
 pub mod demo;
 pub mod events;
 pub mod history;
+pub mod manage;
 pub mod menu;
 pub mod run;
 pub mod secrets;

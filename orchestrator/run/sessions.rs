@@ -24,12 +24,17 @@ pub struct Sessions {
 impl Sessions {
     /// Resolves a connection's settings. Blocks its thread while references are followed.
     pub fn new(project: &Project, config: &LoadedConfig, connection: &Connection) -> Result<Sessions> {
-        Ok(Sessions {
+        Ok(Sessions::of_resolved(project, connection, resolve(project, config, connection)?))
+    }
+
+    /// The sessions of a connection whose settings were resolved another way.
+    pub fn of_resolved(project: &Project, connection: &Connection, resolved: Resolved) -> Sessions {
+        Sessions {
             connection: connection.clone(),
-            resolved: resolve(project, config, connection)?,
+            resolved,
             base_dir: project.base_dir(),
             run_id: uuid::Uuid::now_v7().to_string(),
-        })
+        }
     }
 
     /// The same sessions for a run of that id.

@@ -26,7 +26,7 @@ pub enum Place {
 
 impl Place {
     /// The tables that lead to it.
-    fn tables(&self) -> Result<Vec<&str>> {
+    pub(super) fn tables(&self) -> Result<Vec<&str>> {
         match self {
             Place::Source(name) => {
                 check_name("connection name", name).map(|()| vec!["sources", name.as_str()])
@@ -48,28 +48,38 @@ pub enum NewValue {
     File(String),
 }
 
+impl NewValue {
+    /// As it stands in the file.
+    pub(super) fn written(&self) -> Value {
+        match self {
+            NewValue::Literal(secret) => secret.expose().into(),
+            NewValue::Env(name) => reference("env", name),
+            NewValue::File(file) => reference("file", file),
+        }
+    }
+}
+
 /// Writes a secret; the file is made where there is none.
 pub fn set(project: &Project, place: &Place, key: &str, new: &NewValue) -> Result<()> {
     let path = place.tables()?;
-    let written: Value = match new {
-        NewValue::Literal(secret) => secret.expose().into(),
-        NewValue::Env(name) => reference("env", name),
-        NewValue::File(file) => reference("file", file),
-    };
     change(project, |document| {
-        let table = descend(document, &path)?;
-        match table.get_mut(key).and_then(Item::as_value_mut) {
-            // The decor holds the comment behind the value.
-            Some(old) => {
-                let decor = old.decor().clone();
-                *old = written;
-                *old.decor_mut() = decor;
-            }
-            None => drop(table.insert(key, value(written))),
-        }
+        put(descend(document, &path)?, key, new.written());
         Ok(true)
     })
     .map(drop)
+}
+
+/// Writes a value into a table.
+pub(super) fn put(table: &mut dyn TableLike, key: &str, written: Value) {
+    match table.get_mut(key).and_then(Item::as_value_mut) {
+        // The decor holds the comment behind the value.
+        Some(old) => {
+            let decor = old.decor().clone();
+            *old = written;
+            *old.decor_mut() = decor;
+        }
+        None => drop(table.insert(key, value(written))),
+    }
 }
 
 /// Removes a secret; false where there was none.
@@ -94,7 +104,7 @@ fn reference(word: &str, target: &str) -> Value {
 }
 
 /// The table at a path, made where it is missing.
-fn descend<'d>(document: &'d mut DocumentMut, path: &[&str]) -> Result<&'d mut dyn TableLike> {
+pub(super) fn descend<'d>(document: &'d mut DocumentMut, path: &[&str]) -> Result<&'d mut dyn TableLike> {
     let last = path.len().saturating_sub(1);
     let mut inline = false;
     let mut table: &mut dyn TableLike = document.as_table_mut();
@@ -121,7 +131,10 @@ fn descend<'d>(document: &'d mut DocumentMut, path: &[&str]) -> Result<&'d mut d
 }
 
 /// Lock, read again, change, check, replace; nothing is written where `change` says false.
-fn change(project: &Project, change: impl FnOnce(&mut DocumentMut) -> Result<bool>) -> Result<bool> {
+pub(super) fn change(
+    project: &Project,
+    change: impl FnOnce(&mut DocumentMut) -> Result<bool>,
+) -> Result<bool> {
     let target = match fs::canonicalize(&project.secrets_path) {
         Ok(target) => target,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => fresh_target(project)?,

@@ -1,5 +1,6 @@
 //! secrets.toml as values, references not yet followed.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -9,6 +10,7 @@ use serde_json::{Map, Value};
 use toml_edit::{DocumentMut, Item, TableLike};
 use waybill_protocol::{Error, Result};
 
+use super::edit::NewValue;
 use super::reference::private;
 use crate::store::config::Finding;
 use crate::store::nearest::did_you_mean;
@@ -57,6 +59,23 @@ impl SecretsFile {
     /// The keys of `[sources.<connection>]`.
     pub fn source(&self, connection: &str) -> Map<String, Value> {
         self.section("sources", connection)
+    }
+
+    /// The file as it would be with these secrets of a connection's source; `None` takes one out.
+    pub fn with_source(&self, connection: &str, changes: &BTreeMap<String, Option<NewValue>>) -> SecretsFile {
+        let mut file = self.clone();
+        let mut section = file.source(connection);
+        for (key, change) in changes {
+            match change.as_ref().and_then(|new| json(&Item::Value(new.written()), key).ok()) {
+                Some(value) => drop(section.insert(key.clone(), value)),
+                None => drop(section.shift_remove(key)),
+            }
+        }
+        let sources = file.root.entry("sources").or_insert_with(|| Value::Object(Map::new()));
+        if let Some(sources) = sources.as_object_mut() {
+            sources.insert(connection.to_owned(), Value::Object(section));
+        }
+        file
     }
 
     /// The keys of `[destination.<name>]` and those of `[destination.<name>.credentials]`.

@@ -172,7 +172,7 @@ impl<'a> Settings<'a> {
 }
 
 /// A text as the type of its setting.
-fn typed(text: &str, shape: &Shape<'_>) -> std::result::Result<Value, String> {
+pub(crate) fn typed(text: &str, shape: &Shape<'_>) -> std::result::Result<Value, String> {
     let parse = || serde_json::from_str::<Value>(text.trim());
     let is = |word| shape.has_type(word);
     let wanted = match () {

@@ -9,6 +9,7 @@ use waybill_protocol::{Connector, Error, Result, Role, Secret};
 use super::file::SecretsFile;
 use super::hidden::MASK;
 use super::merge::Settings;
+use super::reference::{DEADLINE, Reference};
 use crate::store::config::{Connection, Finding, LoadedConfig, variable, worded_path};
 use crate::store::project::{Origin, Project};
 use crate::store::shape::Shape;
@@ -65,7 +66,17 @@ pub fn resolve_with(
     connection: &Connection,
     registry: &[Box<dyn Connector>],
 ) -> Result<Resolved> {
-    let file = SecretsFile::read(project)?;
+    resolve_from(project, &SecretsFile::read(project)?, config, connection, registry)
+}
+
+/// Resolves the settings of a connection with secrets that may not be saved yet.
+pub fn resolve_from(
+    project: &Project,
+    file: &SecretsFile,
+    config: &LoadedConfig,
+    connection: &Connection,
+    registry: &[Box<dyn Connector>],
+) -> Result<Resolved> {
     let destination = config.destination_of(connection)?;
     let systems = Systems::of(registry);
     let refused = |(message, hint): (String, String)| Error::config(message).hint(hint);
@@ -74,7 +85,7 @@ pub fn resolve_with(
 
     let mut source = Settings::new(project, Shape::of(&from.source), &connection.settings, &Origin::Config);
     let home = format!("sources.{}", connection.name);
-    source.add(&file, file.source(&connection.name), &home, &|_| false)?;
+    source.add(file, file.source(&connection.name), &home, &|_| false)?;
     let what = format!("source settings of connection {:?}", connection.name);
     let mut secrets = source.secrets(&home);
     validate(from.connector, Role::Source, &source, &what, &home, &secrets)?;
@@ -86,9 +97,9 @@ pub fn resolve_with(
         shape.names().into_iter().map(|key| (key, variable(name, key))).collect();
     let given = |key: &str| overrides.iter().any(|(k, name)| *k == key && project.env.get(name).is_some());
     let (settings, credentials) = file.destination(name)?;
-    target.add(&file, settings, &format!("destination.{name}"), &given)?;
+    target.add(file, settings, &format!("destination.{name}"), &given)?;
     let home = format!("destination.{name}.credentials");
-    target.add(&file, credentials, &home, &given)?;
+    target.add(file, credentials, &home, &given)?;
     for (key, variable) in &overrides {
         if let Some((text, origin)) = project.env.get(variable) {
             target.set(key, text, variable, &origin)?;
@@ -105,6 +116,36 @@ pub fn resolve_with(
     )?;
     secrets.extend(found);
     Ok(assemble(connection, config, source, target, secrets, &destination.system))
+}
+
+/// Looks whether the settings of a connection's source are whole and good. A reference that cannot
+/// be followed here is said and stops nothing: it may lead somewhere where the runs are.
+pub fn check_source(
+    project: &Project,
+    file: &SecretsFile,
+    connection: &Connection,
+    registry: &[Box<dyn Connector>],
+) -> Result<Vec<String>> {
+    let systems = Systems::of(registry);
+    let refused = |(message, hint): (String, String)| Error::config(message).hint(hint);
+    let from = systems.find(&connection.system, Role::Source).map_err(refused)?;
+    let home = format!("sources.{}", connection.name);
+    let section = file.source(&connection.name);
+    let mut lost = Vec::new();
+    for (key, value) in &section {
+        let place = format!("{home}.{key}");
+        if let Some(reference) = Reference::of(value, &place)? {
+            lost.extend(reference.resolve(project, &place, DEADLINE).err().map(|e| e.to_string()));
+        }
+    }
+    let mut source = Settings::new(project, Shape::of(&from.source), &connection.settings, &Origin::Config);
+    if !lost.is_empty() {
+        return Ok(lost);
+    }
+    source.add(file, section, &home, &|_| false)?;
+    let what = format!("source settings of connection {:?}", connection.name);
+    validate(from.connector, Role::Source, &source, &what, &home, &source.secrets(&home))?;
+    Ok(source.findings.into_iter().map(|finding| finding.message).collect())
 }
 
 fn assemble(

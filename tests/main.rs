@@ -16,6 +16,7 @@ mod headless;
 mod kill_anywhere;
 mod killed;
 mod late_commits;
+mod menu;
 mod model;
 mod overwrite;
 mod postgres;

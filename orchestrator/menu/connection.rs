@@ -36,7 +36,8 @@ pub(super) async fn connection(menu: &Menu<'_>, name: &str) -> Result<()> {
         let above = format!("\n{name} · {} · {}", row.way, row.last());
         let texts = actions(row.enabled);
         let items: Vec<Item> = texts.iter().map(|(text, detail)| Item::new(*text, *detail)).collect();
-        let choice = Choice { start, passing: true, above: &above, ..Choice::new("What to do with it?", &items) };
+        let choice =
+            Choice { start, passing: true, above: &above, ..Choice::new("What to do with it?", &items) };
         let Some(index) = choose(menu.terminal, &choice)? else { return Ok(()) };
         start = index;
         match texts.get(index).map(|(text, _)| *text) {
@@ -128,7 +129,7 @@ async fn run_with(menu: &Menu<'_>, words: &[&str], name: &str) -> Result<()> {
                 }
                 (Some("Run again"), _) => break true,
                 (Some("Enter a secret again"), _) => {
-                    if trouble::secret(menu, name).await? {
+                    if trouble::secret_of(menu, name).await? {
                         break true;
                     }
                 }

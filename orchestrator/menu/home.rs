@@ -18,8 +18,7 @@ pub(super) async fn home(menu: &Menu<'_>) -> Result<()> {
         let state = look(menu);
         let (items, actions): (Vec<Item>, Vec<Action>) = view::home(&state).into_iter().unzip();
         let above = view::head(&state);
-        let choice =
-            Choice { start, passing: true, above: &above, ..Choice::new("What to do?", &items) };
+        let choice = Choice { start, passing: true, above: &above, ..Choice::new("What to do?", &items) };
         let Some(index) = choose(menu.terminal, &choice)? else { return Ok(()) };
         start = index;
         match actions.get(index) {
@@ -123,7 +122,11 @@ async fn run(menu: &Menu<'_>, state: &Home) -> Result<()> {
         _ => {
             let all = chosen == marked && !names.is_empty();
             let mut words = vec!["run"];
-            if all { words.push("--all") } else { words.extend(&names) }
+            if all {
+                words.push("--all")
+            } else {
+                words.extend(&names)
+            }
             menu.execute(&words).await?;
         }
     }

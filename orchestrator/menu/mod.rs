@@ -6,6 +6,7 @@ mod connection;
 mod fields;
 mod home;
 mod places;
+mod plan;
 mod runs;
 mod streams;
 mod trouble;
@@ -34,8 +35,8 @@ pub(crate) struct Menu<'a> {
 /// Opens the menu, until the person leaves it. Ctrl-C leaves it with the signal's exit code.
 pub async fn menu(terminal: &Terminal, project: &Project) -> Result<u8> {
     prompt::watch();
-    let _quiet = Quiet::between()
-        .map_err(|e| Error::internal(format!("the terminal cannot be set: {e}")).cause(e))?;
+    let _quiet =
+        Quiet::between().map_err(|e| Error::internal(format!("the terminal cannot be set: {e}")).cause(e))?;
     let menu = Menu { terminal, project, registry: waybill_connectors::registry() };
     match home::home(&menu).await {
         Ok(()) => Ok(0),

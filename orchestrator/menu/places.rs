@@ -124,7 +124,8 @@ async fn destination(menu: &Menu<'_>, name: &str) -> Result<()> {
 /// Adds a destination; its name.
 pub(super) async fn add_destination(menu: &Menu<'_>) -> Result<Option<String>> {
     let judge = |text: &str| check_name("destination name", text).map_err(|e| e.to_string());
-    let question = Ask { judge: Some(&judge), help: "such as warehouse", ..Ask::new("Name of the destination") };
+    let question =
+        Ask { judge: Some(&judge), help: "such as warehouse", ..Ask::new("Name of the destination") };
     let Some(name) = ask(menu.terminal, &question)? else { return Ok(None) };
     let code = menu.execute(&["destination", "add", &name]).await?;
     Ok((code == 0).then_some(name))

@@ -20,7 +20,8 @@ pub(super) async fn runs(menu: &Menu<'_>, connection: Option<&str>) -> Result<()
             return Ok(());
         }
         let items = view::runs(&found, Utc::now());
-        let label = connection.map_or_else(|| "Which run?".to_owned(), |name| format!("Which run of {name}?"));
+        let label =
+            connection.map_or_else(|| "Which run?".to_owned(), |name| format!("Which run of {name}?"));
         let choice = Choice { start, passing: true, ..Choice::new(&label, &items) };
         let Some(index) = choose(menu.terminal, &choice)? else { return Ok(()) };
         start = index;

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::cli::prompt::Item;
 use crate::cli::runs::look::{age, short_id, status_word, to_second};
 use crate::history::RunEntry;
-use crate::summary::units::{count, counted};
+use crate::summary::units::counted;
 
 /// Widest name that gets a column of its own.
 const NAME: usize = 24;
@@ -104,7 +104,9 @@ pub(super) fn head(home: &Home) -> String {
 }
 
 fn went_wrong(row: &Row) -> bool {
-    row.last.as_ref().is_some_and(|(status, ..)| !status.starts_with("succeeded") && !status.starts_with("running"))
+    row.last
+        .as_ref()
+        .is_some_and(|(status, ..)| !status.starts_with("succeeded") && !status.starts_with("running"))
 }
 
 /// The list of the first screen: connections, then what can be done.
@@ -152,8 +154,12 @@ pub(super) fn runs(runs: &[RunEntry], now: DateTime<Utc>) -> Vec<Item> {
         let pad = " ".repeat(wide.saturating_sub(run.connection.chars().count()));
         let text = format!("{}{pad}  {}", run.connection, status_word(run));
         let rows = counted(run.rows, "row");
-        let detail =
-            format!("{}  {rows}  {}  {}", age(&run.started_at, now), to_second(&run.started_at), short_id(&run.run_id));
+        let detail = format!(
+            "{}  {rows}  {}  {}",
+            age(&run.started_at, now),
+            to_second(&run.started_at),
+            short_id(&run.run_id)
+        );
         Item::new(text, detail)
     };
     runs.iter().map(item).collect()
@@ -169,12 +175,6 @@ pub(super) fn entry(entry: &Value, secrets: &[String], file: &str) -> String {
         names => lines.push(format!("and in {file}: {}", names.join(", "))),
     }
     lines.join("\n")
-}
-
-/// How many streams of how many were chosen, with their rows.
-pub(super) fn chosen(chosen: usize, of: usize, rows: Option<u64>) -> String {
-    let rows = rows.map(|rows| format!(", about {} rows", count(rows))).unwrap_or_default();
-    format!("{chosen} of {of} streams{rows}")
 }
 
 #[cfg(test)]
@@ -200,7 +200,12 @@ mod tests {
         let state = Home {
             place: "/srv/shop".to_owned(),
             rows: vec![
-                row("crm", Some(true), "postgres → warehouse (postgres)", Some(("succeeded", "3 min ago", 1204))),
+                row(
+                    "crm",
+                    Some(true),
+                    "postgres → warehouse (postgres)",
+                    Some(("succeeded", "3 min ago", 1204)),
+                ),
                 row("sales-files", Some(false), "files → local (sqlite)", Some(("failed", "2 days ago", 0))),
                 row("new", Some(true), "sqlite → local (sqlite)", None),
                 broken,

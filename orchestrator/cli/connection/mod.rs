@@ -7,8 +7,8 @@ mod list;
 mod preview;
 pub(crate) mod session;
 mod sheet;
-mod test;
-mod tested;
+pub(crate) mod test;
+pub(crate) mod tested;
 #[cfg(test)]
 mod tests;
 mod verdicts;

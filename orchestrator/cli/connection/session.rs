@@ -40,13 +40,18 @@ impl Systems {
         let (project, config, connection) = (project.clone(), Arc::clone(config), connection.clone());
         let work = tokio::task::spawn_blocking(move || Sessions::new(&project, &config, &connection));
         let sessions = work.await.map_err(|e| Error::internal("resolving settings broke off").cause(e))??;
+        Ok(Systems::of_sessions(sessions, cancel))
+    }
+
+    /// The systems of a connection whose settings are resolved, saved or not.
+    pub(crate) fn of_sessions(sessions: Sessions, cancel: &CancellationToken) -> Systems {
         let redactor = Redactor::new();
         for secret in &sessions.resolved.secrets {
             redactor.add(secret.value.expose(), None);
         }
         let said = Arc::new(Said::default());
         let events = Events::new(Arc::clone(&said) as Arc<dyn Emit>);
-        Ok(Systems { sessions, cancel: cancel.clone(), events, said, redactor })
+        Systems { sessions, cancel: cancel.clone(), events, said, redactor }
     }
 
     /// Opens a session with the source.

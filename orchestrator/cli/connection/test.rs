@@ -117,14 +117,29 @@ pub(super) fn exit_code(done: &[Tested]) -> u8 {
 }
 
 /// Tests one connection; both sides at the same time.
-pub(super) async fn one(
+pub(crate) async fn one(
     project: &Project,
     config: &Arc<LoadedConfig>,
     name: &str,
     cancel: &CancellationToken,
 ) -> Tested {
-    let started = Instant::now();
-    let mut tested = Tested {
+    let mut tested = untested(name);
+    let connection = match config.connection(name) {
+        Ok(connection) => connection,
+        Err(error) => {
+            tested.error = Some(error.record());
+            return tested;
+        }
+    };
+    let way = way(config, connection);
+    match Systems::of(project, config, connection, cancel).await {
+        Ok(systems) => tried(&systems, name, way).await,
+        Err(error) => Tested { way, error: Some(error.record()), ..tested },
+    }
+}
+
+fn untested(name: &str) -> Tested {
+    Tested {
         connection: name.to_owned(),
         passed: false,
         ms: 0,
@@ -133,23 +148,15 @@ pub(super) async fn one(
         source: None,
         destination: None,
         warnings: Vec::new(),
-    };
-    let connection = match config.connection(name) {
-        Ok(connection) => connection,
-        Err(error) => {
-            tested.error = Some(error.record());
-            return tested;
-        }
-    };
-    tested.way = way(config, connection);
-    let systems = match Systems::of(project, config, connection, cancel).await {
-        Ok(systems) => systems,
-        Err(error) => {
-            tested.error = Some(error.record());
-            return tested;
-        }
-    };
-    let (source, destination) = tokio::join!(source_checks(&systems), destination_checks(&systems));
+    }
+}
+
+/// Tests the systems of a connection, saved or not.
+pub(crate) async fn tried(systems: &Systems, name: &str, way: String) -> Tested {
+    let started = Instant::now();
+    let mut tested = Tested { way, ..untested(name) };
+    let connection = &systems.sessions.connection;
+    let (source, destination) = tokio::join!(source_checks(systems), destination_checks(systems));
     let resolved = &systems.sessions.resolved;
     let source = Side { system: connection.system.clone(), checks: source };
     let target = format!("{} ({})", resolved.destination_name, resolved.destination_type);

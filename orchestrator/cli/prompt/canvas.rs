@@ -82,6 +82,11 @@ impl<'t> Canvas<'t> {
         self.terminal.draw(&picture);
     }
 
+    /// Whether every key that has arrived was acted on: pictures in between are for nobody.
+    pub(super) fn idle(&self) -> bool {
+        !self.bytes.waiting()
+    }
+
     /// What takes the drawn block off the screen and leaves the cursor at its beginning.
     fn erased(&self) -> String {
         match self.drawn {

@@ -7,10 +7,12 @@
 mod add;
 mod draft;
 mod merge;
+pub mod propose;
 mod remove;
 mod rename;
 mod restore;
 mod revise;
+pub mod select;
 mod settings;
 mod toggle;
 mod trial;

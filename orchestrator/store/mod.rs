@@ -4,6 +4,7 @@ pub mod artifacts;
 pub mod atomic;
 pub mod config;
 pub mod edit;
+pub mod glob;
 pub mod lock;
 pub mod name;
 pub mod nearest;

@@ -4,9 +4,10 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use waybill_protocol::{ErrorRecord, Result};
 
-use super::way;
+use crate::cli::next;
 use crate::cli::runs::look::{age, status_word};
 use crate::cli::terminal::Terminal;
+use crate::events::render::visible;
 use crate::history::{RunEntry, with_archive};
 use crate::store::config::{Connection, Finding, InvalidEntry, LoadedConfig, load};
 use crate::store::project::Project;
@@ -32,8 +33,9 @@ struct Listed {
     source: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     destination: Option<String>,
-    #[serde(skip)]
-    way: String,
+    /// The destination's connector.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    destination_type: Option<String>,
     streams: Vec<String>,
     last_run: Option<RunEntry>,
     /// Its place in `connections`; absent for a destination.
@@ -54,8 +56,9 @@ pub(super) async fn list(terminal: &Terminal, project: &Project) -> Result<u8> {
     if terminal.json_wanted() {
         terminal.json(&listing)?;
     } else {
-        terminal.out(&render(terminal, &listing, Utc::now()))?;
-        for finding in &listing.findings {
+        terminal.out(&render(terminal, project, &listing, Utc::now()))?;
+        let beside = |finding: &&Finding| !listing.connections.iter().any(|listed| listed.concerns(finding));
+        for finding in listing.findings.iter().filter(beside) {
             terminal.warn(&finding.message);
         }
     }
@@ -87,7 +90,7 @@ fn good(config: &LoadedConfig, connection: &Connection, runs: &[RunEntry]) -> Li
         enabled: Some(connection.enabled),
         source: Some(connection.system.clone()),
         destination: Some(connection.destination.clone()),
-        way: way(config, connection),
+        destination_type: config.destination_of(connection).ok().map(|found| found.system.clone()),
         streams: connection.streams.iter().filter(|s| s.enabled).map(|s| s.name.clone()).collect(),
         last_run: runs.iter().find(is_ours).cloned(),
         index: Some(connection.index),
@@ -100,7 +103,7 @@ fn bad(invalid: &InvalidEntry, runs: &[RunEntry]) -> Listed {
     let name = invalid.name.clone();
     Listed {
         last_run: runs.iter().find(|run| Some(&run.connection) == name.as_ref()).cloned(),
-        way: if invalid.index.is_some() { "invalid" } else { "invalid destination" }.to_owned(),
+        destination_type: None,
         name,
         valid: false,
         id: None,
@@ -113,22 +116,42 @@ fn bad(invalid: &InvalidEntry, runs: &[RunEntry]) -> Listed {
     }
 }
 
-pub(super) fn render(terminal: &Terminal, listing: &Listing, now: DateTime<Utc>) -> String {
+pub(super) fn render(
+    terminal: &Terminal,
+    project: &Project,
+    listing: &Listing,
+    now: DateTime<Utc>,
+) -> String {
     if listing.connections.is_empty() {
-        return "no connections yet: put one into \"connections\" of config.json".to_owned();
+        let command = next::command(project, "connection add");
+        return format!("no connections yet: {command} adds one");
     }
     let rows = listing.connections.iter().map(|listed| row(listed, now)).collect();
-    let mut out = terminal.table(&["", "name", "way", "streams", "last run", "", "rows"], rows);
-    for listed in listing.connections.iter().filter(|listed| !listed.valid) {
-        out.push('\n');
+    let headers = ["", "name", "type", "destination", "streams", "last run", "", "rows"];
+    let table = terminal.table(&headers, rows);
+    let mut lines = table.lines();
+    let mut out = lines.next().unwrap_or_default().to_owned();
+    for (line, listed) in lines.zip(&listing.connections) {
+        out.push_str(&format!("\n{line}"));
         for error in &listed.errors {
-            out.push_str(&format!("\n{} {}", terminal.paint("31", "✗"), error.message));
+            out.push_str(&format!("\n   {} {}", terminal.paint("31", "✗"), visible(&error.message)));
             if let Some(hint) = &error.hint {
-                out.push_str(&format!("\n  hint: {hint}"));
+                out.push_str(&format!("\n     hint: {}", visible(hint)));
             }
+        }
+        for finding in listing.findings.iter().filter(|finding| listed.concerns(finding)) {
+            out.push_str(&format!("\n   {} {}", terminal.paint("33", "!"), visible(&finding.message)));
         }
     }
     out
+}
+
+impl Listed {
+    /// Whether a finding is about this entry.
+    fn concerns(&self, finding: &Finding) -> bool {
+        let here = self.index.map(|index| format!("connections[{index}]"));
+        here.is_some_and(|here| finding.path == here || finding.path.starts_with(&format!("{here}.")))
+    }
 }
 
 fn row(listed: &Listed, now: DateTime<Utc>) -> Vec<String> {
@@ -144,5 +167,13 @@ fn row(listed: &Listed, now: DateTime<Utc>) -> Vec<String> {
     };
     let streams = if listed.valid { listed.streams.len().to_string() } else { String::new() };
     let name = listed.name.clone().or_else(|| listed.index.map(|index| format!("connections[{index}]")));
-    vec![mark.to_owned(), name.unwrap_or_default(), listed.way.clone(), streams, last, when, rows]
+    let (kind, target) = match (&listed.source, &listed.destination, listed.index) {
+        (Some(kind), Some(name), _) => {
+            let system = listed.destination_type.as_deref().unwrap_or("invalid");
+            (kind.clone(), format!("{name} ({system})"))
+        }
+        (_, _, Some(_)) => ("invalid".to_owned(), String::new()),
+        (_, _, None) => ("invalid destination".to_owned(), String::new()),
+    };
+    vec![mark.to_owned(), name.unwrap_or_default(), kind, target, streams, last, when, rows]
 }

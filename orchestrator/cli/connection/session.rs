@@ -40,11 +40,11 @@ impl Systems {
         let (project, config, connection) = (project.clone(), Arc::clone(config), connection.clone());
         let work = tokio::task::spawn_blocking(move || Sessions::new(&project, &config, &connection));
         let sessions = work.await.map_err(|e| Error::internal("resolving settings broke off").cause(e))??;
-        Ok(Systems::of_sessions(sessions, cancel))
+        Ok(Systems::with(sessions, cancel))
     }
 
-    /// The systems of a connection whose settings are resolved, saved or not.
-    pub(crate) fn of_sessions(sessions: Sessions, cancel: &CancellationToken) -> Systems {
+    /// The systems of a connection whose settings are resolved.
+    pub(crate) fn with(sessions: Sessions, cancel: &CancellationToken) -> Systems {
         let redactor = Redactor::new();
         for secret in &sessions.resolved.secrets {
             redactor.add(secret.value.expose(), None);
@@ -52,6 +52,11 @@ impl Systems {
         let said = Arc::new(Said::default());
         let events = Events::new(Arc::clone(&said) as Arc<dyn Emit>);
         Systems { sessions, cancel: cancel.clone(), events, said, redactor }
+    }
+
+    /// Whether the work is to stop.
+    pub(crate) fn cancelled(&self) -> bool {
+        self.cancel.is_cancelled()
     }
 
     /// Opens a session with the source.

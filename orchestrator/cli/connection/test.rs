@@ -1,7 +1,7 @@
 //! `waybill connection test`: can source and destination be reached and used?
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde::Serialize;
@@ -14,23 +14,29 @@ use super::session::{Systems, until_signal};
 use super::tested::{Side, Tested, line, whole};
 use super::way;
 use crate::cli::terminal::Terminal;
+use crate::manage::Trial;
 use crate::store::config::{LoadedConfig, load};
 use crate::store::project::Project;
 
 /// Connections that are tested at once.
 const AT_ONCE: usize = 4;
+/// The longest wait between two tries.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// Exit code of a check that failed.
 const CHECK_FAILED: u8 = 4;
 
 /// Tests whether source and destination can be reached and used.
 #[derive(Debug, Args)]
 pub struct TestArgs {
-    /// Connections
-    #[arg(value_name = "NAME", required_unless_present = "all")]
+    /// Connections; every enabled one where none is named
+    #[arg(value_name = "NAME")]
     names: Vec<String>,
     /// Every enabled connection
     #[arg(long, conflicts_with = "names")]
     all: bool,
+    /// How often to try again where a later try may succeed
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100))]
+    retry: u32,
 }
 
 #[derive(Serialize)]
@@ -43,14 +49,25 @@ struct Answer<'a> {
 /// Tests connections.
 pub(super) async fn test(terminal: &Terminal, project: &Project, args: TestArgs) -> Result<u8> {
     let config = Arc::new(load(project)?);
+    let retry = args.retry;
+    let whole_one = args.names.len() == 1;
     let names = chosen(&config, args)?;
     let cancel = CancellationToken::new();
-    until_signal(terminal, &cancel, all(terminal, project, &config, &names, &cancel)).await
+    let how = How { retry, whole: whole_one };
+    until_signal(terminal, &cancel, all(terminal, project, &config, &names, how, &cancel)).await
+}
+
+/// How connections are tested.
+#[derive(Clone, Copy)]
+struct How {
+    retry: u32,
+    /// Every check of the one that was named, instead of a row.
+    whole: bool,
 }
 
 /// The names that are meant; one that does not exist is refused before anything is tried.
 fn chosen(config: &LoadedConfig, args: TestArgs) -> Result<Vec<String>> {
-    if args.all {
+    if args.names.is_empty() {
         let enabled = |name: &&str| config.connection(name).map_or(true, |connection| connection.enabled);
         return Ok(config.names().into_iter().filter(enabled).map(str::to_owned).collect());
     }
@@ -71,6 +88,7 @@ async fn all(
     project: &Project,
     config: &Arc<LoadedConfig>,
     names: &[String],
+    how: How,
     cancel: &CancellationToken,
 ) -> Result<u8> {
     let seats = Arc::new(Semaphore::new(AT_ONCE));
@@ -80,7 +98,7 @@ async fn all(
         let (name, cancel, seats) = (name.clone(), cancel.clone(), Arc::clone(&seats));
         running.spawn(async move {
             let _seat = seats.acquire_owned().await;
-            one(&project, &config, &name, &cancel).await
+            one(&project, &config, &name, &cancel, how.retry).await
         });
     }
     let wide = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
@@ -89,7 +107,7 @@ async fn all(
         let tested = finished.map_err(|e| Error::internal("the test of a connection broke off").cause(e))?;
         if !terminal.json_wanted() {
             let text =
-                if names.len() == 1 { whole(terminal, &tested) } else { line(terminal, &tested, wide) };
+                if how.whole { whole(terminal, &tested) } else { line(terminal, project, &tested, wide) };
             terminal.out(&text)?;
         }
         done.push(tested);
@@ -98,7 +116,7 @@ async fn all(
     if terminal.json_wanted() {
         done.sort_by_key(|tested| names.iter().position(|name| *name == tested.connection));
         terminal.json(&Answer { tested: done.len(), passed, connections: &done })?;
-    } else if names.len() != 1 {
+    } else if !how.whole {
         terminal.out(&format!("{} tested · {passed} passed", done.len()))?;
     }
     Ok(exit_code(&done))
@@ -116,49 +134,64 @@ pub(super) fn exit_code(done: &[Tested]) -> u8 {
     }
 }
 
-/// Tests one connection; both sides at the same time.
+/// Tests one connection; both sides at the same time. Tried again, up to `retry` times, while every
+/// check that failed may succeed later.
 pub(crate) async fn one(
     project: &Project,
     config: &Arc<LoadedConfig>,
     name: &str,
     cancel: &CancellationToken,
+    retry: u32,
 ) -> Tested {
-    let mut tested = untested(name);
+    let started = Instant::now();
     let connection = match config.connection(name) {
         Ok(connection) => connection,
-        Err(error) => {
-            tested.error = Some(error.record());
-            return tested;
-        }
+        Err(error) => return Tested::unable(name, "invalid", &error),
     };
     let way = way(config, connection);
-    match Systems::of(project, config, connection, cancel).await {
-        Ok(systems) => tried(&systems, name, way).await,
-        Err(error) => Tested { way, error: Some(error.record()), ..tested },
-    }
+    let systems = match Systems::of(project, config, connection, cancel).await {
+        Ok(systems) => systems,
+        Err(error) => return Tested::unable(name, &way, &error),
+    };
+    again(&systems, name, way, started, retry).await
 }
 
-fn untested(name: &str) -> Tested {
-    Tested {
-        connection: name.to_owned(),
-        passed: false,
-        ms: 0,
-        way: "invalid".to_owned(),
-        error: None,
-        source: None,
-        destination: None,
-        warnings: Vec::new(),
-    }
-}
-
-/// Tests the systems of a connection, saved or not.
-pub(crate) async fn tried(systems: &Systems, name: &str, way: String) -> Tested {
+/// Tests a connection that is not saved.
+pub(crate) async fn trial(
+    project: &Project,
+    trial: &Trial,
+    cancel: &CancellationToken,
+    retry: u32,
+) -> Result<Tested> {
     let started = Instant::now();
-    let mut tested = Tested { way, ..untested(name) };
-    let connection = &systems.sessions.connection;
+    let way = way(&trial.config, trial.connection()?);
+    Ok(match super::add::systems(project, trial, cancel).await {
+        Ok(systems) => again(&systems, &trial.name, way, started, retry).await,
+        Err(error) => Tested::unable(&trial.name, &way, &error),
+    })
+}
+
+async fn again(systems: &Systems, name: &str, way: String, started: Instant, retry: u32) -> Tested {
+    let mut wait = Duration::from_millis(systems.sessions.connection.policies.backoff_ms);
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        let mut tested = look(systems, name, way.clone()).await;
+        tested.attempts = attempts;
+        tested.ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        if tested.passed || attempts > retry || !tested.may_pass_later() || systems.cancelled() {
+            return tested;
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(LONGEST_WAIT);
+    }
+}
+
+async fn look(systems: &Systems, name: &str, way: String) -> Tested {
+    let mut tested = Tested::new(name, &way);
     let (source, destination) = tokio::join!(source_checks(systems), destination_checks(systems));
     let resolved = &systems.sessions.resolved;
-    let source = Side { system: connection.system.clone(), checks: source };
+    let source = Side { system: systems.sessions.connection.system.clone(), checks: source };
     let target = format!("{} ({})", resolved.destination_name, resolved.destination_type);
     let destination = Side { system: target, checks: destination };
     tested.passed = source.failed().is_none() && destination.failed().is_none();
@@ -172,7 +205,6 @@ pub(crate) async fn tried(systems: &Systems, name: &str, way: String) -> Tested 
     let is_new = |warning: &String| !failures.iter().any(|failure| warning.contains(failure));
     tested.warnings = systems.warnings().into_iter().filter(is_new).collect();
     (tested.source, tested.destination) = (Some(source), Some(destination));
-    tested.ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     tested
 }
 

@@ -94,15 +94,15 @@ async fn a_test_looks_at_both_sides_and_tells_settings_from_checks() {
     let home = home();
     let config = Arc::new(load(&home.project).unwrap());
     let cancel = CancellationToken::new();
-    let places = test::one(&home.project, &config, "places", &cancel).await;
+    let places = test::one(&home.project, &config, "places", &cancel, 0).await;
     let text = whole(&plain(), &places);
     assert!(places.passed, "{text}");
     assert!(text.contains("places  files → lake (sqlite)") && text.contains("no file yet"), "{text}");
     assert!(!home.folder.path().join("lake.db").exists());
-    let off = test::one(&home.project, &config, "off", &cancel).await;
+    let off = test::one(&home.project, &config, "off", &cancel, 0).await;
     assert!(!off.passed && whole(&plain(), &off).contains("nothing.db"));
     assert_eq!(test::exit_code(&[places, off]), 4);
-    let broken = test::one(&home.project, &config, "broken", &cancel).await;
+    let broken = test::one(&home.project, &config, "broken", &cancel, 0).await;
     assert_eq!(test::exit_code(&[broken]), 3);
 }
 
@@ -110,8 +110,8 @@ async fn a_test_looks_at_both_sides_and_tells_settings_from_checks() {
 fn the_list_has_invalid_entries_with_their_path() {
     let home = home();
     let config = load(&home.project).unwrap();
-    let text = list::render(&plain(), &list::listing(&config, &[]), chrono::Utc::now());
-    assert!(text.contains("●  places  files → lake (sqlite)   1        never"), "{text}");
+    let text = list::render(&plain(), &home.project, &list::listing(&config, &[]), chrono::Utc::now());
+    assert!(text.contains("●  places  files   lake (sqlite)  1        never"), "{text}");
     assert!(text.contains("○  off"), "{text}");
     assert!(text.contains("connections[1].schema.streams[0]"), "{text}");
 }

@@ -1,7 +1,7 @@
 //! Names by pattern: `*` stands for any run of characters, `?` for one.
 
 /// Whether a name fits a pattern.
-pub(crate) fn fits(pattern: &str, name: &str) -> bool {
+pub fn fits(pattern: &str, name: &str) -> bool {
     let pattern: Vec<char> = pattern.chars().collect();
     let name: Vec<char> = name.chars().collect();
     let (mut p, mut n) = (0, 0);
@@ -31,7 +31,7 @@ pub(crate) fn fits(pattern: &str, name: &str) -> bool {
 }
 
 /// Whether a text is a pattern rather than a name.
-pub(crate) fn is_pattern(text: &str) -> bool {
+pub fn is_pattern(text: &str) -> bool {
     text.contains(['*', '?'])
 }
 

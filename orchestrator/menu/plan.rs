@@ -1,8 +1,10 @@
 //! How a stream is to be loaded, as the dialogue holds it before it is saved.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use waybill_protocol::CatalogStream;
 use waybill_protocol::stream::{SyncMode, WriteMode};
+
+use crate::manage::propose::propose;
 
 /// What is decided about a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,41 +23,23 @@ pub(super) struct Plan {
     pub(super) keyed: bool,
     /// Why it is proposed so.
     pub(super) why: String,
+    /// What else its entry begins with, as it was proposed.
+    pub(super) base: Map<String, Value>,
     /// The name and path of its entry, where streams are files.
     pub(super) file: Option<(String, String)>,
 }
 
 /// What is proposed for a stream of the catalog.
 pub(super) fn proposed(stream: &CatalogStream, path: bool) -> Plan {
-    let keyed = !stream.primary_key.is_empty();
-    let good = stream.cursors.iter().find(|candidate| candidate.indexed || grows(&candidate.column));
-    let (mode, cursor, why) = match good {
-        Some(candidate) if !path => {
-            let indexed = if candidate.indexed { "indexed, " } else { "" };
-            let why = format!("{indexed}{}", candidate.reason);
-            (SyncMode::Incremental, Some(candidate.column.clone()), why)
-        }
-        _ if path => (SyncMode::FullRefresh, None, "files are read whole".to_owned()),
-        _ => (SyncMode::FullRefresh, None, "no column is known to grow".to_owned()),
-    };
+    let proposal = propose(stream);
+    let entry = Value::Object(proposal.entry.clone());
     let file = path.then(|| (file_name(&stream.name), stream.name.clone()));
     Plan {
-        stream: stream.name.clone(),
-        columns: None,
-        mode,
-        write: None,
-        cursor,
-        key: None,
-        keyed,
-        why,
+        why: proposal.reasons.join("; "),
+        base: proposal.entry,
         file,
+        ..Plan::of_entry(stream, &entry, path)
     }
-}
-
-/// Whether a column's name says that it grows when a row changes.
-fn grows(column: &str) -> bool {
-    let column = column.to_ascii_lowercase();
-    ["updated", "modified", "changed", "last_update", "lastmod"].iter().any(|word| column.contains(word))
 }
 
 /// A name for a stream of files: the file's, without its folder and extension.
@@ -117,6 +101,7 @@ impl Plan {
             key: list("primary_key"),
             keyed: !stream.primary_key.is_empty(),
             why: "as it is now".to_owned(),
+            base: Map::new(),
             file: path.then(|| (name, text("path").unwrap_or(&stream.name).to_owned())),
         }
     }
@@ -141,6 +126,17 @@ impl Plan {
         put("cursor", self.cursor.as_ref().map(|cursor| json!(cursor)));
         put("primary_key", self.key.as_ref().map(|key| json!(key)));
         Value::Object(map)
+    }
+
+    /// The entry of a stream that had none.
+    pub(super) fn entry(&self) -> Value {
+        let mut base = self.base.clone();
+        // Its unit is that of the cursor that was proposed.
+        let cursor = base.get("cursor").and_then(Value::as_str);
+        if cursor != self.cursor.as_deref() {
+            base.shift_remove("lookback");
+        }
+        self.onto(Value::Object(base))
     }
 
     /// The name of its entry.
@@ -168,7 +164,7 @@ pub(super) fn entries(plans: &[Plan]) -> Value {
             number += 1;
         }
         taken.push(plan.entry_name().to_owned());
-        plan.onto(json!({}))
+        plan.entry()
     };
     Value::Array(plans.iter().map(entry).collect())
 }
@@ -201,18 +197,13 @@ mod tests {
     }
 
     #[test]
-    fn a_proposal_has_its_reason() {
-        let orders = proposed(&stream("public.orders", &["id"], &[("updated_at", true)]), false);
-        assert_eq!(orders.how(), "incremental by updated_at, merge (indexed, a timestamp)");
-        assert_eq!(
-            orders.onto(json!({})),
-            json!({"name": "public.orders", "mode": "incremental", "cursor": "updated_at"})
-        );
-        let log = proposed(&stream("log", &[], &[("modified", false)]), false);
-        assert_eq!(log.how(), "incremental by modified, append (a timestamp)");
-        let other = proposed(&stream("other", &["id"], &[("born", false)]), false);
-        assert_eq!(other.how(), "full refresh (no column is known to grow)");
-        assert_eq!(other.onto(json!({})), json!({"name": "other"}));
+    fn a_proposal_has_its_reason_and_gives_way() {
+        let mut plan = proposed(&stream("other", &["id"], &[]), false);
+        assert_eq!(plan.how(), "full refresh (no column grows: read whole)");
+        assert_eq!(plan.entry(), json!({"name": "other"}));
+        plan.base.insert("lookback".to_owned(), json!("10m"));
+        (plan.mode, plan.cursor) = (SyncMode::Incremental, Some("id".to_owned()));
+        assert_eq!(plan.entry(), json!({"name": "other", "mode": "incremental", "cursor": "id"}));
     }
 
     #[test]

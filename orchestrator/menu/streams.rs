@@ -2,19 +2,19 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 use waybill_protocol::stream::{SyncMode, WriteMode};
 use waybill_protocol::{CatalogStream, Connector, Result, StreamSelection};
 
 use super::plan::{Plan, proposed};
 use super::{Menu, survives};
-use crate::cli::connection::glob::{fits, is_pattern};
 use crate::cli::connection::session::Systems;
 use crate::cli::prompt::{Ask, Choice, Item, ask, choose, choose_many};
 use crate::manage::{entry_of, revise_from};
 use crate::run::sessions::Sessions;
 use crate::store::config::load;
+use crate::store::glob::{fits, is_pattern};
 use crate::summary::units::{count, counted};
 
 /// Up to so many streams are all marked at first.
@@ -28,7 +28,7 @@ pub(super) async fn catalog(
 ) -> Result<Option<Vec<CatalogStream>>> {
     let cancel = CancellationToken::new();
     let work = async {
-        let systems = Systems::of_sessions(sessions()?, &cancel);
+        let systems = Systems::with(sessions()?, &cancel);
         let source = systems.source().await?;
         let found = source.discover(selected).await.map_err(|e| systems.clean(e));
         source.close().await;
@@ -297,7 +297,7 @@ fn save<'e>(
     for plan in plans {
         let is_new = found.iter().any(|stream| stream.name == plan.stream && of(stream).is_none());
         if is_new {
-            after.push(plan.onto(json!({})));
+            after.push(plan.entry());
             words.extend(["--stream".to_owned(), plan.stream.clone()]);
         }
     }

@@ -8,10 +8,8 @@ use waybill_protocol::{Error, ErrorRecord, Kind, Result};
 
 use super::fields::{fields, form, put_secret};
 use super::{Menu, survives};
-use crate::cli::connection::session::Systems;
 use crate::cli::connection::test;
 use crate::cli::connection::tested::{Tested, whole};
-use crate::cli::connection::way;
 use crate::cli::prompt::{Ask, Choice, Item, choose, secret};
 use crate::manage::{SecretChanges, Trial, entry_of, revise_from};
 use crate::secrets::SecretsFile;
@@ -25,13 +23,7 @@ pub(super) fn mendable(kind: Kind) -> bool {
 /// Tests a connection that need not be saved; `None` where it was interrupted.
 pub(super) async fn attempt(menu: &Menu<'_>, trial: &Trial) -> Result<Option<Tested>> {
     let cancel = CancellationToken::new();
-    let work = async {
-        let connection = trial.connection()?;
-        let way = way(&trial.config, connection);
-        let sessions = trial.sessions(menu.project, &menu.registry)?;
-        let systems = Systems::of_sessions(sessions, &cancel);
-        Ok(test::tried(&systems, &trial.name, way).await)
-    };
+    let work = test::trial(menu.project, trial, &cancel, 0);
     menu.terminal.note(&menu.terminal.paint_stderr("2", "testing… (Ctrl-C gives up)"));
     menu.unless_interrupted(&cancel, work).await
 }
@@ -151,7 +143,7 @@ pub(super) async fn after_test(menu: &Menu<'_>, name: &str) -> Result<bool> {
     loop {
         // The command has shown what failed; what to do first depends on its kind.
         if last.is_none() {
-            let work = async { Ok(test::one(menu.project, &config, name, &cancel).await) };
+            let work = async { Ok(test::one(menu.project, &config, name, &cancel, 0).await) };
             last = menu.unless_interrupted(&cancel, work).await?;
         }
         let Some(tested) = &last else { return Ok(false) };

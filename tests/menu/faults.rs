@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{nothing, open, sized};
-use crate::fixture::{Project, one_connection, wait_until};
+use crate::fixture::{Project, one_connection, script};
 
 fn shop(project: &Project) {
     let shop = rusqlite::Connection::open(project.path("shop.db")).unwrap();
@@ -183,9 +183,17 @@ fn what_another_process_writes_while_a_dialogue_is_open_is_kept_or_the_conflict_
 
 #[test]
 fn control_c_in_a_run_ends_the_run_in_good_order_and_comes_back_to_the_report() {
-    let project =
-        Project::new(one_connection("scripted", json!({"script": "run.json", "streams": [{"name": "s"}]})));
-    let _ = &project;
+    let held = json!([{"do": "schema"}, {"do": "table", "from": 1, "to": 30, "batch": 10}, {"do": "touch", "path": "half"},
+           {"do": "wait_until_stopped"}, {"do": "table", "from": 31, "to": 60, "batch": 10}, {"do": "complete"}]);
+    let project = script::source(script::by_cursor("append"), json!([held, script::whole(60)]));
+    let screen = open(&project);
+    screen.shows("● c").enter().shows("What to do with it?").enter().shows("$ waybill run c");
+    project.wait_for_commits(3);
+    screen.interrupt().shows("cancelled").shows("And now?");
+    assert_eq!(project.value("SELECT count(*) FROM s"), "30");
+    screen.takes("again").shows("succeeded").shows("And now?");
+    assert_eq!(project.value("SELECT count(*) FROM s"), "60");
+    screen.escape().shows("What to do with it?").escape().shows("● c").escape().ends(0);
 }
 
 #[test]
@@ -238,5 +246,4 @@ fn without_a_terminal_there_is_help_and_no_menu() {
     let project = project();
     let finished = project.waybill(&[]).exits(2);
     assert!(finished.err.contains("Usage: waybill"), "{}", finished.err);
-    wait_until("nothing", || true);
 }

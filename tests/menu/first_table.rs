@@ -1,26 +1,26 @@
 //! From an empty folder to the first loaded table, and how many keys that takes.
 
+use std::cell::Cell;
+
 use super::{nothing, open, sized};
 use crate::fixture::tell;
-
-/// Keys pressed, a pasted address counting as one.
-struct Keys(usize);
 
 #[test]
 fn from_an_empty_folder_to_the_first_table_of_a_sqlite_file() {
     let project = nothing();
     let shop = rusqlite::Connection::open(project.path("shop.db")).unwrap();
     shop.execute_batch("CREATE TABLE customers (id INTEGER PRIMARY KEY, name TEXT); INSERT INTO customers VALUES (1, 'Ada'), (2, 'Grace');").unwrap();
-    let mut keys = Keys(0);
+    // A pasted address counts as one.
+    let keys = Cell::new(0);
     let screen = open(&project);
-    let mut enter = |text: &str| {
+    let enter = |text: &str| {
         screen.shows(text).enter();
-        keys.0 += 1;
+        keys.set(keys.get() + 1);
     };
     enter("no project here yet");
     enter("Load from where?");
     screen.shows("Address or path").types("shop.db");
-    keys.0 += 1;
+    keys.set(keys.get() + 1);
     enter("shop.db_");
     enter("Name of the connection");
     enter("Load to where?");
@@ -28,7 +28,7 @@ fn from_an_empty_folder_to_the_first_table_of_a_sqlite_file() {
     enter("Save it?");
     screen.shows("And now?").shows("succeeded").shows("$ waybill run shop");
     assert_eq!(project.rows("SELECT id, name FROM customers ORDER BY id"), ["1|Ada", "2|Grace"]);
-    tell(&format!("keys from an empty folder to the first table, SQLite: {}", keys.0));
+    tell(&format!("keys from an empty folder to the first table, SQLite: {}", keys.get()));
     screen.escape().shows("shop").shows("succeeded just now");
     screen.escape().ends(0);
     assert_eq!(project.config()["connections"][0]["name"], "shop");

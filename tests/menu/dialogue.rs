@@ -41,7 +41,7 @@ fn a_connection_is_added_mended_run_and_looked_at() {
     screen.shows("Save it?").shows("sources.crm.password").enter();
     screen.shows("And now?").shows("succeeded");
     assert_eq!(project.value("SELECT count(*) FROM public_orders"), "20");
-    screen.takes("events").shows("run.finished").shows("And now?");
+    screen.takes("events").shows("run succeeded: 20 rows loaded").shows("And now?");
     screen.takes("again").shows("$ waybill run crm").shows("And now?");
     screen.escape().shows("● crm").takes("quit").ends(0);
     let config = project.config();

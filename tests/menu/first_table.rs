@@ -21,7 +21,7 @@ fn from_an_empty_folder_to_the_first_table_of_a_sqlite_file() {
     enter("Load from where?");
     screen.shows("Address or path").types("shop.db");
     keys.set(keys.get() + 1);
-    enter("shop.db_");
+    enter("Address or path: shop.db");
     enter("Name of the connection");
     enter("Load to where?");
     enter("Load which streams?");

@@ -51,7 +51,7 @@ impl<'t> Canvas<'t> {
             terminal,
             above,
             gone: 0,
-            bytes: Bytes::default(),
+            bytes: Bytes::ahead(),
             drawn: 0,
             size,
             finished: false,
@@ -138,6 +138,7 @@ impl<'t> Canvas<'t> {
 
 impl Drop for Canvas<'_> {
     fn drop(&mut self) {
+        self.bytes.keep();
         if !self.finished {
             self.terminal.draw("\r\n\u{1b}[?25h");
         }

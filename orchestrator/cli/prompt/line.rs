@@ -118,12 +118,11 @@ impl LineState {
         }
         // The part around the cursor, where the whole does not fit.
         let from = (self.at + 1).saturating_sub(room);
+        let text = if ask.address { covered(&self.text) } else { self.text.clone() };
         let shown = |from: usize, to: usize| -> String {
-            visible(
-                &self.text.get(from..to.min(self.text.len())).unwrap_or_default().iter().collect::<String>(),
-            )
+            visible(&text.get(from..to.min(text.len())).unwrap_or_default().iter().collect::<String>())
         };
-        let under = self.text.get(self.at).map_or(" ".to_owned(), |letter| visible(&letter.to_string()));
+        let under = text.get(self.at).map_or(" ".to_owned(), |letter| visible(&letter.to_string()));
         let to = from + room;
         format!("{}{}{}", shown(from, self.at), caret(&under), shown((self.at + 1).min(to), to))
     }

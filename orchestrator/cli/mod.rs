@@ -1,6 +1,7 @@
 //! The command line: parses, calls the engine, shows its answers, and makes hints and exit codes.
 
 pub mod args;
+mod complete;
 pub mod config;
 pub mod connection;
 pub mod demo;
@@ -74,7 +75,10 @@ pub enum Command {
     Config(config::ConfigCommand),
     /// Print the JSON Schema of a document that the program reads or writes
     Schema(schema::SchemaArgs),
-    /// Print completions for a shell
+    /// Print completions for a shell: names of connections, streams and runs are completed too
+    ///
+    /// For bash, put `source <(waybill completions bash)` into ~/.bashrc; for zsh the same with zsh
+    /// into ~/.zshrc; for fish `waybill completions fish | source` into its config.
     Completions {
         /// The shell
         shell: clap_complete::Shell,
@@ -104,6 +108,9 @@ pub fn main() -> ExitCode {
 
 fn parse_and_run() -> u8 {
     quiet_panics();
+    if complete::answered(Cli::command) {
+        return 0;
+    }
     let parsed = command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
     match parsed {
         Ok(cli) => run(cli),
@@ -193,12 +200,7 @@ fn dispatch(terminal: &Terminal, places: &PlaceFlags, command: Command) -> Resul
     match command {
         Command::Headless(args) => headless::headless(terminal, places, args),
         Command::Schema(args) => schema::schema(terminal, args),
-        Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "waybill", &mut script);
-            terminal.out(&String::from_utf8_lossy(&script))?;
-            Ok(0)
-        }
+        Command::Completions { shell } => complete::script(terminal, shell),
         command => {
             let project = locate(places)?;
             on_runtime(in_project(terminal, &project, command))

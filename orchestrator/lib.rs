@@ -14,4 +14,5 @@ pub mod run;
 pub mod secrets;
 pub mod store;
 pub mod summary;
+pub mod tunnel;
 pub mod verify;

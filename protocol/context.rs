@@ -1,11 +1,13 @@
 //! What a session of a connector gets from the run: events, cancellation, deadlines.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::event::Events;
+use crate::tunnel::Tunnel;
 
 /// Limits of waiting; see each field for what it bounds.
 #[derive(Debug, Clone, Copy)]
@@ -54,4 +56,6 @@ pub struct Context {
     pub base_dir: PathBuf,
     /// How many slices may be read at once.
     pub parallelism: usize,
+    /// The way to a server that the settings put behind a tunnel; dialled instead of the server.
+    pub tunnel: Option<Arc<dyn Tunnel>>,
 }

@@ -181,6 +181,12 @@ impl Error {
         self
     }
 
+    /// What to do next, in the place of what a deeper layer said.
+    pub fn hint_instead(mut self, hint: impl Into<String>) -> Error {
+        self.0.hint = Some(hint.into());
+        self
+    }
+
     /// Overrides the table's answer to whether a later attempt may succeed.
     pub fn retry(mut self, retryable: bool) -> Error {
         self.0.retryable = Some(retryable);
@@ -231,6 +237,11 @@ impl Error {
     /// What to do next, where known.
     pub fn get_hint(&self) -> Option<&str> {
         self.0.hint.as_deref()
+    }
+
+    /// The system's own code, where known.
+    pub fn get_code(&self) -> Option<&str> {
+        self.0.code.as_deref()
     }
 
     /// The stream it belongs to, where known.

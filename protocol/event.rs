@@ -236,7 +236,7 @@ pub enum Body {
         /// How long, milliseconds.
         ms: u64,
     },
-    /// A session was closed in good order.
+    /// A session ended: closed in good order, or given up with the work that it was for.
     #[serde(rename = "connection.closed")]
     ConnectionClosed {
         /// `source` or `destination`.
@@ -249,6 +249,48 @@ pub enum Body {
         role: String,
         /// Address without secrets.
         target: String,
+    },
+    /// A tunnel to a system was started.
+    #[serde(rename = "tunnel.started")]
+    TunnelStarted {
+        /// `source` or `destination`.
+        role: String,
+        /// `ssh` or `command`.
+        kind: String,
+        /// The program and its arguments.
+        command: Vec<String>,
+        /// Its process, which leads a process group of its own.
+        pid: u32,
+        /// The port on 127.0.0.1 that it is to open.
+        local_port: u16,
+        /// The server behind it.
+        target: String,
+    },
+    /// A tunnel ended.
+    #[serde(rename = "tunnel.exited")]
+    TunnelExited {
+        /// `source` or `destination`.
+        role: String,
+        /// Why: it was closed (`succeeded`), it ended by itself (`failed`), nobody waited for its end (`interrupted`).
+        outcome: Outcome,
+        /// Its exit code, where it had one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code: Option<i32>,
+        /// The signal that ended it, where one did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signal: Option<i32>,
+        /// How long it ran, milliseconds.
+        ms: u64,
+    },
+    /// What a child process wrote, line by line; capped.
+    #[serde(rename = "process.output")]
+    ProcessOutput {
+        /// What the process is for: `tunnel`.
+        process: String,
+        /// Its process id.
+        pid: u32,
+        /// `stdout` or `stderr`.
+        stream: String,
     },
     /// One finding of a check.
     #[serde(rename = "check.result")]
@@ -605,6 +647,16 @@ fn finished_of(started: &Body) -> Finished {
                 purpose: purpose.clone(),
                 outcome,
                 rows: None,
+                ms,
+            })
+        }
+        Body::TunnelStarted { role, .. } => {
+            let role = role.clone();
+            Box::new(move |outcome, ms| Body::TunnelExited {
+                role: role.clone(),
+                outcome,
+                code: None,
+                signal: None,
                 ms,
             })
         }

@@ -20,6 +20,7 @@ pub mod settings;
 pub mod source;
 pub mod state;
 pub mod stream;
+pub mod tunnel;
 pub mod value;
 
 pub use catalog::{Catalog, CatalogStream, CursorCandidate};
@@ -40,4 +41,5 @@ pub use state::{Change, FilesDigest, Patch, Scope, StreamState, WindowDigest};
 pub use stream::{
     NullCursor, OnBadRow, OnEmpty, OnExisting, SchemaPolicy, StreamSelection, SyncMode, WriteMode,
 };
+pub use tunnel::{CommandTunnel, LocalEnd, NewHosts, Pending, SshTunnel, Tunnel, TunnelSettings};
 pub use value::{Fidelity, IN_WINDOW_COLUMN, Logical, NATIVE_KEY, RUN_ID_COLUMN, Verdict};

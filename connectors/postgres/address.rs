@@ -15,7 +15,7 @@ pub(super) struct Address {
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) database: String,
-    user: String,
+    pub(super) user: String,
     password: Option<Secret>,
     tls: Option<Tls>,
     ca_file: Option<PathBuf>,
@@ -175,6 +175,16 @@ impl Address {
             }
         }
         Ok(())
+    }
+
+    /// Whether a password is set.
+    pub(super) fn has_password(&self) -> bool {
+        self.password.as_ref().is_some_and(|password| !password.expose().is_empty())
+    }
+
+    /// Whether the connection may be encrypted.
+    pub(super) fn may_encrypt(&self) -> bool {
+        self.tls != Some(Tls::Disable)
     }
 
     /// `host:port/database`, without user and password.

@@ -6,12 +6,17 @@ use std::time::Duration;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use waybill_protocol::{Error, Kind, Origin};
 
+use super::address::Address;
+use super::explain::Found;
+use super::refusal;
 use crate::deadline;
 
 /// What is known about the moment of a fault.
 pub(super) struct Circumstances<'a> {
     /// `host:port` of the server.
     pub(super) server: &'a str,
+    /// How it is reached, and as whom.
+    pub(super) address: &'a Address,
     /// Which side the session is.
     pub(super) origin: Origin,
     /// The limit that the server was told for the statement; none for bulk statements.
@@ -20,6 +25,8 @@ pub(super) struct Circumstances<'a> {
     pub(super) elapsed: Duration,
     /// Whether the run was cancelled.
     pub(super) cancelled: bool,
+    /// What else was found out about a connection that could not be made.
+    pub(super) found: Option<Found>,
 }
 
 /// Makes an error of the contract out of the driver's. The cause is kept, without the server's
@@ -31,9 +38,11 @@ pub(super) fn classify(error: sqlx::Error, at: &Circumstances<'_>) -> Error {
             Err(other) => Error::internal("an error of another system").cause(other.to_string()),
         },
         // The TLS library reports a certificate that it does not accept as bad data of the socket.
-        sqlx::Error::Io(io) if io.kind() == std::io::ErrorKind::InvalidData => tls(at).cause(io),
-        sqlx::Error::Io(io) => from_socket(io, at),
-        sqlx::Error::Tls(cause) => tls(at).cause(cause),
+        sqlx::Error::Io(io) if io.kind() == std::io::ErrorKind::InvalidData => {
+            refusal::tls(&io.to_string(), at).cause(io)
+        }
+        sqlx::Error::Io(io) => refusal::socket(io, at),
+        sqlx::Error::Tls(cause) => refusal::tls(&cause.to_string(), at).cause(cause),
         sqlx::Error::Configuration(cause) => {
             Error::config(format!("the driver refuses the settings for {}", at.server)).cause(cause)
         }
@@ -45,42 +54,6 @@ pub(super) fn classify(error: sqlx::Error, at: &Circumstances<'_>) -> Error {
         other => Error::internal("the driver could not read an answer").cause(other),
     }
     .origin(at.origin)
-}
-
-fn tls(at: &Circumstances<'_>) -> Error {
-    Error::new(Kind::Network, format!("TLS with {} failed", at.server)).retry(false).hint(
-        "look at the settings tls and ca_file; the server may not offer TLS, or its certificate is signed by another authority or for another host",
-    )
-}
-
-fn from_socket(io: std::io::Error, at: &Circumstances<'_>) -> Error {
-    use std::io::ErrorKind;
-    let server = at.server;
-    let (message, hint) = match io.kind() {
-        ErrorKind::ConnectionRefused => (
-            format!("{server} refuses connections"),
-            format!("start the server, or correct host and port: nothing listens at {server}"),
-        ),
-        ErrorKind::NotFound => {
-            (format!("there is no socket {server}"), "start the server, or correct host and port".to_owned())
-        }
-        ErrorKind::TimedOut => (
-            format!("{server} does not answer"),
-            format!("look whether {server} can be reached from here (firewall, VPN)"),
-        ),
-        ErrorKind::UnexpectedEof
-        | ErrorKind::ConnectionReset
-        | ErrorKind::BrokenPipe
-        | ErrorKind::ConnectionAborted => (
-            format!("the connection to {server} was lost"),
-            "look into the server's log; the run may simply be tried again".to_owned(),
-        ),
-        _ => (
-            format!("{server} cannot be reached"),
-            format!("look whether the host name is right and {server} can be reached from here"),
-        ),
-    };
-    Error::new(Kind::Network, message).hint(hint).cause(io)
 }
 
 fn from_server(report: &PgDatabaseError, at: &Circumstances<'_>) -> Error {
@@ -95,6 +68,9 @@ fn from_server(report: &PgDatabaseError, at: &Circumstances<'_>) -> Error {
         return ended(shown, at).code(code);
     }
     let (kind, retry) = kind_of(&code, at.origin);
+    if let Some((message, hint)) = refusal::server(&code, report.routine().unwrap_or_default(), at) {
+        return Error::new(kind, message).code(code).retry(retry).hint(hint).cause(shown);
+    }
     let mut message = shown.message.clone();
     if let Some(place) = &shown.place {
         message = format!("{message} ({place})");
@@ -156,12 +132,7 @@ fn kind_of(code: &str, origin: Origin) -> (Kind, bool) {
 
 fn hint_of(code: &str, at: &Circumstances<'_>) -> Option<String> {
     Some(match code {
-        "28P01" => "correct user and password".to_owned(),
-        "28000" => format!("look at pg_hba.conf of {}: it does not let this user in from here", at.server),
         "42501" => "GRANT the right that the message names to the user, or log in as another".to_owned(),
-        "3D000" => "correct the setting database, or create the database".to_owned(),
-        "53300" => "raise max_connections of the server, or lower parallelism of the connection".to_owned(),
-        "57P03" => "the server is starting or stopping; try again".to_owned(),
         "25006" => "the server is a standby or the database is read only; name the primary".to_owned(),
         "42P05" | "26000" => "a pooler stands in between: set pooler to true".to_owned(),
         "08P01" if at.limit.is_none() => "a pooler may stand in between: set pooler to true".to_owned(),

@@ -1,6 +1,7 @@
-//! A server as one role of one run reaches it: connecting, idle connections, cancelling at the server.
+//! A server as one role of one run reaches it: connecting, its pool, cancelling at the server.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,9 @@ use waybill_protocol::{Context, Error, Kind, Level, Origin, Result};
 
 use super::address::Address;
 use super::error::{Circumstances, classify};
+use super::explain::{self, Found};
+use super::pool::{Place, Pool};
+use super::relay::Way;
 use super::session::{Session, text};
 use super::settings::PostgresSettings;
 use super::sql;
@@ -42,10 +46,14 @@ pub(super) struct Server {
     /// Whether a transaction pooler stands in between.
     pub(super) pooler: bool,
     facts: OnceLock<Facts>,
+    address: Address,
     host_port: String,
     options: PgConnectOptions,
     connect_timeout: Duration,
-    idle: Mutex<Vec<Live>>,
+    pool: Pool,
+    way: Way,
+    /// Whether `connection.opened` was said and `connection.closed` was not.
+    announced: AtomicBool,
     cleanups: Mutex<Vec<JoinHandle<()>>>,
     patience_spent: Mutex<BTreeSet<String>>,
 }
@@ -73,16 +81,24 @@ impl Server {
             host_port: address.host_port(),
             options: address.options(&ctx.base_dir, settings.pooler),
             connect_timeout: address.connect_timeout,
-            idle: Mutex::default(),
+            pool: Pool::new(settings.pool.unwrap_or_default().limits(ctx.parallelism)),
+            way: Way::new(ctx.tunnel.clone(), &address),
+            announced: AtomicBool::new(false),
+            address,
             cleanups: Mutex::default(),
             patience_spent: Mutex::default(),
             ctx,
         });
         let started = Instant::now();
         let opened = async {
-            let mut session = server.connect().await?;
+            let mut session = server.session().await?;
             let facts = session.facts().await?;
+            let mut others = Vec::new();
+            for _ in 1..server.pool.min {
+                others.push(server.session().await?);
+            }
             session.release();
+            others.into_iter().for_each(Session::release);
             Ok::<Facts, Error>(facts)
         };
         let role = server.ctx.role.to_owned();
@@ -93,6 +109,7 @@ impl Server {
                 let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
                 let message = format!("connected to {target} ({version})");
                 let _ = server.facts.set(facts);
+                server.announced.store(true, Ordering::SeqCst);
                 server.ctx.events.emit(
                     Level::Info,
                     Body::ConnectionOpened { role, system: "postgres".into(), server: version, target, ms },
@@ -103,25 +120,22 @@ impl Server {
             }
             Err(error) => {
                 let error = error.context(format!("cannot connect to {target}"));
-                server.ctx.events.emit(
-                    Level::Error,
-                    Body::ConnectionFailed { role, target },
-                    error.to_string(),
-                    Some(error.record()),
-                );
+                server.failed(Level::Error, &error);
+                server.way.close().await;
                 Err(error)
             }
         }
     }
 
-    /// Keeps a connection for the next [`Server::session`].
-    pub(super) fn keep(&self, live: Live) {
-        lock(&self.idle).push(live);
+    /// Says that no connection could be made.
+    fn failed(&self, level: Level, error: &Error) {
+        let body = Body::ConnectionFailed { role: self.ctx.role.to_owned(), target: self.target.clone() };
+        self.ctx.events.emit(level, body, error.to_string(), Some(error.record()));
     }
 
-    /// Closes the connections that wait.
-    pub(super) fn forget(&self) {
-        lock(&self.idle).clear();
+    /// The connections that this role has open.
+    pub(super) fn pool(&self) -> &Pool {
+        &self.pool
     }
 
     /// What the server said about itself.
@@ -134,43 +148,80 @@ impl Server {
         &self.host_port
     }
 
-    /// A connection that nobody uses: an idle one, else a new one.
+    /// A connection that nobody uses: an idle one, else a new one. Waits while all are in use.
     pub(super) async fn session(self: &Arc<Server>) -> Result<Session> {
-        let idle = lock(&self.idle).pop();
-        match idle {
-            Some(live) => Ok(Session::new(Arc::clone(self), live)),
-            None => self.connect().await,
+        let place = self.pool.place(&self.ctx).await?;
+        match self.pool.take() {
+            Some(live) => Ok(Session::new(Arc::clone(self), live, place)),
+            None => self.on(place).await,
         }
     }
 
-    /// A new connection.
+    /// A new connection, also where idle ones wait: one of those makes room for it.
     pub(super) async fn connect(self: &Arc<Server>) -> Result<Session> {
+        let place = self.pool.place(&self.ctx).await?;
+        if let Some(idle) = self.pool.take() {
+            let _ = tokio::time::timeout(Duration::from_secs(1), idle.conn.close()).await;
+        }
+        self.on(place).await
+    }
+
+    async fn on(self: &Arc<Server>, place: Place) -> Result<Session> {
+        match self.dial().await {
+            Ok(live) => Ok(Session::new(Arc::clone(self), live, place)),
+            Err(error) => {
+                // The failure of the first is said where it is known what it means.
+                if self.facts.get().is_some() && error.kind() != Kind::Cancelled {
+                    self.failed(Level::Warn, &error);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn dial(&self) -> Result<Live> {
         let started = Instant::now();
         let limit = self.connect_timeout;
         let setup = async {
-            let mut conn = self.options.connect().await.map_err(|e| self.error(e, started, None))?;
-            // One message, so one round trip; the session's limit is set where there is a session.
-            let limit =
-                if self.pooler { String::new() } else { self.limit_sql("", self.ctx.deadlines.query) };
-            let hello = format!(
-                "{limit}SELECT pg_backend_pid()::text, coalesce((SELECT backend_start::text FROM pg_stat_activity WHERE pid = pg_backend_pid()), '')"
-            );
-            let row = sqlx::raw_sql(AssertSqlSafe(hello)).fetch_one(&mut conn).await;
-            let row = row.map_err(|e| self.error(e, started, None))?;
-            let pid = text(&row, 0)?.and_then(|t| t.parse().ok()).unwrap_or(0);
-            Ok(Live { conn, pid, since: text(&row, 1)?.unwrap_or_default() })
+            let options = self.way.options(&self.options).await?;
+            let work = async {
+                let mut conn = match options.connect().await {
+                    Ok(conn) => conn,
+                    Err(error) => return Ok(Err(error)),
+                };
+                // One message, so one round trip; the session's limit is set where there is a session.
+                let limit =
+                    if self.pooler { String::new() } else { self.limit_sql("", self.ctx.deadlines.query) };
+                let hello = format!(
+                    "{limit}SELECT pg_backend_pid()::text, coalesce((SELECT backend_start::text FROM pg_stat_activity WHERE pid = pg_backend_pid()), '')"
+                );
+                let row = match sqlx::raw_sql(AssertSqlSafe(hello)).fetch_one(&mut conn).await {
+                    Ok(row) => row,
+                    Err(error) => return Ok(Err(error)),
+                };
+                let pid = text(&row, 0)?.and_then(|t| t.parse().ok()).unwrap_or(0);
+                Ok::<_, Error>(Ok(Live { conn, pid, since: text(&row, 1)?.unwrap_or_default() }))
+            };
+            let done = tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
+                let seconds = limit.as_secs_f64();
+                Err(Error::new(Kind::Timeout, format!("{} did not answer within {seconds}s", self.host_port))
+                    .hint(format!("look whether {} can be reached from here (firewall, VPN), or raise connect_timeout_ms", self.host_port)))
+            });
+            match done? {
+                Ok(live) => Ok(live),
+                Err(error) => {
+                    let found = explain::look(&error, &self.address, &options, self.way.tunnelled()).await;
+                    let error = classify(error, &self.circumstances(started, None, found));
+                    Err(self.way.explained(error).await)
+                }
+            }
         };
         let live = tokio::select! {
             biased;
             () = self.ctx.cancel.cancelled() => Err(Error::cancelled()),
-            live = tokio::time::timeout(limit, setup) => live.unwrap_or_else(|_| {
-                let seconds = limit.as_secs_f64();
-                Err(Error::new(Kind::Timeout, format!("{} did not answer within {seconds}s", self.host_port))
-                    .origin(self.origin())
-                    .hint(format!("look whether {} can be reached from here (firewall, VPN), or raise connect_timeout_ms", self.host_port)))
-            }),
+            live = setup => live,
         };
-        Ok(Session::new(Arc::clone(self), live?))
+        live.map_err(|e| e.origin(self.origin()))
     }
 
     /// `SET statement_timeout`; `scope` is `LOCAL ` or empty.
@@ -181,14 +232,24 @@ impl Server {
 
     /// The driver's error as one of the contract.
     pub(super) fn error(&self, error: sqlx::Error, started: Instant, limit: Option<Duration>) -> Error {
-        let at = Circumstances {
+        classify(error, &self.circumstances(started, limit, None))
+    }
+
+    fn circumstances(
+        &self,
+        started: Instant,
+        limit: Option<Duration>,
+        found: Option<Found>,
+    ) -> Circumstances<'_> {
+        Circumstances {
             server: &self.host_port,
+            address: &self.address,
             origin: self.origin(),
             limit,
             elapsed: started.elapsed(),
             cancelled: self.ctx.cancel.is_cancelled(),
-        };
-        classify(error, &at)
+            found,
+        }
     }
 
     /// Which side this is.
@@ -254,22 +315,33 @@ impl Server {
             "SELECT 1 FROM pg_stat_activity WHERE {process} AND coalesce(state, 'active') = 'active' \
              AND wait_event_type IS DISTINCT FROM 'Client'"
         );
-        let mut conn = self.options.connect().await?;
+        let mut conn = self.aside().await?;
         let found = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_optional(&mut conn).await?;
         let _ = conn.close().await;
         Ok(found.is_some())
     }
 
-    /// Closes the idle connections and says so.
+    /// A connection beside the pool, to ask about another one or to end it.
+    async fn aside(&self) -> std::result::Result<PgConnection, sqlx::Error> {
+        let options = self.way.options(&self.options).await;
+        options.map_err(|e| sqlx::Error::Io(std::io::Error::other(e.to_string())))?.connect().await
+    }
+
+    /// Closes the idle connections, then the tunnel, and says so.
     pub(super) async fn close(&self) {
         self.settle().await;
-        let idle = std::mem::take(&mut *lock(&self.idle));
-        for live in idle {
+        for live in self.pool.drain() {
             let _ = tokio::time::timeout(Duration::from_secs(1), live.conn.close()).await;
         }
-        let role = self.ctx.role.to_owned();
-        let message = format!("closed the connection to {}", self.target);
-        self.ctx.events.info(Body::ConnectionClosed { role }, message);
+        self.say_closed(format!("closed the connection to {}", self.target));
+        self.way.close().await;
+    }
+
+    fn say_closed(&self, message: String) {
+        if self.announced.swap(false, Ordering::SeqCst) {
+            let role = self.ctx.role.to_owned();
+            self.ctx.events.info(Body::ConnectionClosed { role }, message);
+        }
     }
 
     /// Has the server end what a lost connection was doing, its transaction with it: one that only
@@ -285,7 +357,7 @@ impl Server {
         let limit = self.connect_timeout.min(Duration::from_secs(5));
         let task = runtime.spawn(async move {
             let work = async {
-                let Ok(mut conn) = server.options.connect().await else { return };
+                let Ok(mut conn) = server.aside().await else { return };
                 let sql = format!(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = {pid} AND backend_start = {}",
                     sql::literal(&since)
@@ -298,5 +370,11 @@ impl Server {
         let mut cleanups = lock(&self.cleanups);
         cleanups.retain(|task| !task.is_finished());
         cleanups.push(task);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.say_closed(format!("gave up the connection to {}", self.target));
     }
 }

@@ -5,9 +5,13 @@ mod decode;
 mod destination;
 mod encode;
 mod error;
+mod explain;
 mod kinds;
 mod link;
 mod own;
+mod pool;
+mod refusal;
+mod relay;
 #[cfg(test)]
 pub(crate) mod server;
 mod session;
@@ -18,7 +22,7 @@ mod sql;
 use async_trait::async_trait;
 use waybill_protocol::{Context, Destination, Result, Role, Source, System};
 
-pub use settings::{PostgresSettings, StreamOptions, Tls};
+pub use settings::{PoolSettings, PostgresSettings, StreamOptions, Tls};
 
 /// PostgreSQL 10 and later, and what speaks its protocol and has its catalogs.
 pub struct Postgres;

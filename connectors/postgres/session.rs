@@ -13,6 +13,7 @@ use waybill_protocol::{Error, Kind, Result};
 
 use super::link::Live;
 pub(super) use super::link::{Facts, Server};
+use super::pool::Place;
 use crate::deadline;
 
 /// One connection. Dropped, it is closed; [`Session::release`] keeps it for the next use.
@@ -20,11 +21,13 @@ pub(super) struct Session {
     server: Arc<Server>,
     live: Option<Live>,
     in_transaction: bool,
+    /// Its place in the pool; given back after the connection is.
+    _place: Place,
 }
 
 impl Session {
-    pub(super) fn new(server: Arc<Server>, live: Live) -> Session {
-        Session { server, live: Some(live), in_transaction: false }
+    pub(super) fn new(server: Arc<Server>, live: Live, place: Place) -> Session {
+        Session { server, live: Some(live), in_transaction: false, _place: place }
     }
 
     /// What it is a connection to.
@@ -46,7 +49,7 @@ impl Session {
     /// Keeps the connection for the next [`Server::session`]; one in a transaction is closed.
     pub(super) fn release(mut self) {
         if let Some(live) = self.live.take().filter(|_| !self.in_transaction) {
-            self.server.keep(live);
+            self.server.pool().keep(live);
         }
     }
 
@@ -209,7 +212,7 @@ impl Drop for Busy<'_> {
             self.session.server.cancel(pid, since);
         } else {
             // What ended this one has often ended the others too, and each would cost an attempt.
-            self.session.server.forget();
+            self.session.server.pool().forget();
         }
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use waybill_protocol::{Error, Result, Secret};
+use waybill_protocol::{Error, Result, Secret, TunnelSettings};
 
 use super::address::Address;
 
@@ -46,6 +46,27 @@ pub struct PostgresSettings {
     /// What the server shows in `pg_stat_activity`. Default: `waybill`.
     #[serde(default)]
     pub application_name: Option<String>,
+    /// How many connections a run keeps open in this role.
+    #[serde(default)]
+    pub pool: Option<PoolSettings>,
+    /// A tunnel that the server is reached through: `ssh`, or a command that opens a local port.
+    #[serde(default)]
+    pub tunnel: Option<TunnelSettings>,
+}
+
+/// How many connections a run opens for its work in one role. What watches over a silent server or
+/// cancels a query there may open one more for a moment.
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
+pub struct PoolSettings {
+    /// Connections opened at the start, instead of when they are first needed. Default: 1.
+    #[serde(default)]
+    #[schemars(range(min = 1))]
+    pub min: Option<u32>,
+    /// Connections open at once, at most; what needs one more waits. At a destination it also limits
+    /// how many slices are loaded at once. Default: one more than `parallelism`, or `min` where that is more.
+    #[serde(default)]
+    #[schemars(range(min = 1))]
+    pub max: Option<u32>,
 }
 
 /// Whether a connection is encrypted.
@@ -68,13 +89,51 @@ pub enum Tls {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 pub struct StreamOptions {}
 
+impl PoolSettings {
+    fn validate(self) -> Result<()> {
+        for (member, value) in [("min", self.min), ("max", self.max)] {
+            if value == Some(0) {
+                return Err(Error::config(format!("pool.{member}: must be at least 1")));
+            }
+        }
+        match (self.min, self.max) {
+            (Some(min), Some(max)) if min > max => {
+                Err(Error::config(format!("pool.min: {min} is more than pool.max, which is {max}"))
+                    .hint("lower pool.min, or raise pool.max"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Connections at the start and at most, where so many slices are read at once.
+    pub(super) fn limits(self, parallelism: usize) -> (usize, usize) {
+        let min = self.min.map_or(1, |min| min as usize);
+        // One for what a run asks beside its slices.
+        let max = self.max.map_or_else(|| parallelism.saturating_add(1).max(min), |max| max as usize);
+        (min.max(1), max.max(1))
+    }
+}
+
 impl PostgresSettings {
     /// Looks for contradictions; pure.
     pub(crate) fn validate(&self) -> Result<()> {
         if self.connect_timeout_ms == Some(0) {
             return Err(Error::config("connect_timeout_ms: must be at least 1"));
         }
-        Address::resolve(self).map(drop)
+        self.pool.unwrap_or_default().validate()?;
+        let address = Address::resolve(self)?;
+        if let Some(tunnel) = &self.tunnel {
+            tunnel.validate()?;
+            if address.host.starts_with('/') {
+                return Err(Error::config(
+                    "tunnel: leads to a host and port, and host is the folder of a socket",
+                )
+                .hint(
+                    "set host to what the server is called at the far end of the tunnel, such as localhost",
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// The first of the separate members that is set; they exclude `url`.
@@ -121,10 +180,27 @@ mod tests {
             (json!({"user": "me", "host": ""}), "host: "),
             (json!({"url": "postgres://me@db/x?sslmode=require", "tls": "prefer"}), "tls: "),
             (json!({"url": "mysql://me@db/x"}), "url: "),
+            (json!({"user": "me", "pool": {"max": 0}}), "pool.max: "),
+            (json!({"user": "me", "pool": {"min": 0}}), "pool.min: "),
+            (json!({"user": "me", "pool": {"max": -1}}), "pool.max: "),
+            (json!({"user": "me", "pool": {"max": 1.5}}), "pool.max: "),
+            (json!({"user": "me", "pool": {"min": 3, "max": 2}}), "pool.min: "),
+            (json!({"user": "me", "tunnel": {"type": "ssh", "host": ""}}), "tunnel.host: "),
+            (json!({"user": "me", "tunnel": {"type": "tram"}}), "tunnel"),
+            (json!({"user": "me", "host": "/run/pg", "tunnel": {"type": "ssh", "host": "b"}}), "tunnel: "),
         ] {
             let error = check(settings.clone()).unwrap_err();
             assert!(error.message().starts_with(member), "{settings}: {error}");
         }
+    }
+
+    #[test]
+    fn the_pool_fits_what_is_read_at_once() {
+        let limits = |min, max| PoolSettings { min, max }.limits(4);
+        assert_eq!(limits(None, None), (1, 5));
+        assert_eq!(limits(None, Some(1)), (1, 1));
+        assert_eq!(limits(Some(8), None), (8, 8));
+        assert_eq!(limits(Some(2), Some(3)), (2, 3));
     }
 
     #[test]

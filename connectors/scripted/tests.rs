@@ -31,6 +31,7 @@ impl Bench {
             deadlines: Deadlines::default(),
             base_dir: self.folder.path().into(),
             parallelism: 1,
+            tunnel: None,
         }
     }
 

@@ -51,6 +51,7 @@ impl Bench {
             deadlines: Deadlines::default(),
             base_dir: self.folder.path().into(),
             parallelism: 2,
+            tunnel: None,
         }
     }
 

@@ -10,6 +10,7 @@ use crate::secrets::{Resolved, resolve};
 use crate::store::config::{Connection, InForce, LoadedConfig};
 use crate::store::project::Project;
 use crate::store::shape::Shape;
+use crate::tunnel::SessionTunnel;
 
 /// A connection with its settings resolved, ready to open sessions.
 pub struct Sessions {
@@ -46,7 +47,7 @@ impl Sessions {
     /// Opens a session with the source.
     pub async fn source(&self, events: &Events, cancel: &CancellationToken) -> Result<Arc<dyn Source>> {
         let connector = waybill_connectors::find(&self.connection.system)?;
-        let context = self.context("source", events, cancel);
+        let context = self.context("source", &self.resolved.source, events, cancel)?;
         let source = connector.source(context, &self.resolved.source).await;
         source.map(Arc::from).map_err(|e| e.origin(Origin::Source))
     }
@@ -58,7 +59,7 @@ impl Sessions {
         cancel: &CancellationToken,
     ) -> Result<Arc<dyn Destination>> {
         let connector = waybill_connectors::find(&self.resolved.destination_type)?;
-        let context = self.context("destination", events, cancel);
+        let context = self.context("destination", &self.resolved.destination, events, cancel)?;
         let destination = connector.destination(context, &self.resolved.destination).await;
         destination.map(Arc::from).map_err(|e| e.origin(Origin::Destination))
     }
@@ -81,7 +82,7 @@ impl Sessions {
         let settings = self.resolved.destination.as_object().cloned().unwrap_or_default();
         let settings: serde_json::Map<_, _> =
             settings.into_iter().filter(|(key, _)| known.contains(&key.as_str())).collect();
-        let context = self.context("destination", events, cancel);
+        let context = self.context("destination", &self.resolved.destination, events, cancel)?;
         let source = connector.source(context, &settings.into()).await;
         source.map(Arc::from).map_err(|e| e.origin(Origin::Destination))
     }
@@ -91,8 +92,16 @@ impl Sessions {
         self.connection.id.map(|id| id.to_string()).unwrap_or_default()
     }
 
-    fn context(&self, role: &'static str, events: &Events, cancel: &CancellationToken) -> Context {
-        Context {
+    fn context(
+        &self,
+        role: &'static str,
+        settings: &serde_json::Value,
+        events: &Events,
+        cancel: &CancellationToken,
+    ) -> Result<Context> {
+        let origin = if role == "source" { Origin::Source } else { Origin::Destination };
+        let tunnel = SessionTunnel::of(settings, self.base_dir.clone(), role, events, cancel);
+        Ok(Context {
             run_id: self.run_id.clone(),
             connection_id: self.connection_id(),
             connection: self.connection.name.clone(),
@@ -102,7 +111,8 @@ impl Sessions {
             deadlines: deadlines(&self.connection.policies),
             base_dir: self.base_dir.clone(),
             parallelism: self.connection.policies.parallelism as usize,
-        }
+            tunnel: tunnel.map_err(|e| e.origin(origin))?,
+        })
     }
 }
 

@@ -23,6 +23,7 @@ fn context(folder: &Path, connection: &str, role: &'static str) -> Context {
         deadlines: Deadlines::default(),
         base_dir: folder.to_owned(),
         parallelism: 2,
+        tunnel: None,
     }
 }
 

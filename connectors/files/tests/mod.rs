@@ -161,6 +161,7 @@ impl Folder {
             deadlines: Deadlines::default(),
             base_dir: self.dir.path().to_owned(),
             parallelism: 1,
+            tunnel: None,
         }
     }
 

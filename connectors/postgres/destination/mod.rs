@@ -100,7 +100,7 @@ impl Destination for PgDestination {
     }
 
     async fn writer(&self, slice: &str) -> Result<Box<dyn Writer>> {
-        Ok(Box::new(writer::PgWriter::new(Arc::clone(&self.desk), slice)))
+        Ok(Box::new(writer::PgWriter::open(Arc::clone(&self.desk), slice).await?))
     }
 
     async fn publish(&self, load: &StreamLoad, commit: &Commit) -> Result<Receipt> {

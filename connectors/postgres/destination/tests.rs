@@ -80,6 +80,7 @@ impl Db {
             deadlines: self.deadlines,
             base_dir: std::env::temp_dir(),
             parallelism: 4,
+            tunnel: None,
         };
         let settings = PostgresSettings {
             host: Some(self.server.socket.display().to_string()),
@@ -217,6 +218,7 @@ async fn check_finds_what_may_be_done_and_leaves_nothing() {
         deadlines: Deadlines::default(),
         base_dir: std::env::temp_dir(),
         parallelism: 1,
+        tunnel: None,
     };
     let found = super::open(ctx, settings).await.unwrap().check().await.unwrap();
     let failed: Vec<_> = found.iter().filter(|check| !check.ok()).collect();

@@ -159,6 +159,8 @@ pub(super) async fn reading(server: &Arc<Server>) -> Result<Session> {
     let mut session = server.session().await?;
     match session.begin("READ ONLY").await {
         Err(error) if error.kind() == Kind::Network => {
+            // First, so that its place in the pool is free: there may be one only.
+            drop(session);
             session = server.connect().await?;
             session.begin("READ ONLY").await?;
         }

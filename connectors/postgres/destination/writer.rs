@@ -17,6 +17,7 @@ use super::merge::Merge;
 use super::prepare::{self, Ready};
 use super::tx::{Args, Tx};
 use crate::postgres::encode::Rows;
+use crate::postgres::pool::Place;
 use crate::postgres::session::text;
 use crate::postgres::sql::ident;
 
@@ -41,12 +42,15 @@ pub(super) struct PgWriter {
     /// A write or commit did not end well: until `abort`, nothing may be committed, because rows
     /// that were taken are gone.
     failed: bool,
+    /// With it there is a connection for this writer whenever it needs one.
+    _seat: Place,
 }
 
 impl PgWriter {
-    pub(super) fn new(desk: Arc<Desk>, slice: &str) -> PgWriter {
-        let slice = slice.to_owned();
-        PgWriter { desk, slice, tx: None, streams: BTreeMap::new(), buffer: Vec::new(), failed: false }
+    pub(super) async fn open(desk: Arc<Desk>, slice: &str) -> Result<PgWriter> {
+        let seat = desk.server.pool().seat(&desk.server.ctx).await?;
+        let (slice, streams) = (slice.to_owned(), BTreeMap::new());
+        Ok(PgWriter { desk, slice, tx: None, streams, buffer: Vec::new(), failed: false, _seat: seat })
     }
 
     fn usable(&self) -> Result<()> {

@@ -57,6 +57,7 @@ async fn a_statement_at_work_takes_its_time_and_a_silent_server_is_given_up() {
         deadlines: Deadlines { stall: Duration::from_millis(300), ..Deadlines::default() },
         base_dir: std::env::temp_dir(),
         parallelism: 1,
+        tunnel: None,
     };
     let settings = PostgresSettings {
         host: Some("127.0.0.1".into()),

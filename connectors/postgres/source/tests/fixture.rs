@@ -53,6 +53,7 @@ pub(super) fn context(events: &Arc<Kept>, deadlines: Deadlines) -> Context {
         deadlines,
         base_dir: PathBuf::from("/"),
         parallelism: 4,
+        tunnel: None,
     }
 }
 

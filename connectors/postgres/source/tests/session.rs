@@ -150,7 +150,7 @@ async fn refusals_have_their_kind_and_never_the_password() {
     let (error, _) = refused(with("port", json!(1))).await;
     assert_eq!((error.kind(), error.retryable()), (Kind::Network, true));
     assert!(error.get_hint().unwrap().contains("127.0.0.1:1"), "{:?}", error.get_hint());
-    assert_eq!(refused(with("tls", json!("require"))).await.0.kind(), Kind::Network);
+    assert_eq!(refused(with("tls", json!("require"))).await.0.kind(), Kind::Config);
     let url = format!("postgres://postgres:wrong-pw@127.0.0.1:{}/postgres", server.port);
     assert_eq!(refused(json!({"url": url})).await.0.kind(), Kind::Auth);
 }
@@ -229,7 +229,7 @@ async fn tls_is_as_strict_as_it_is_set() {
     }
     for settings in [with("localhost", json!({"tls": "verify"})), with("127.0.0.1", ca)] {
         let error = shown(settings).await.unwrap_err();
-        assert_eq!((error.kind(), error.retryable()), (Kind::Network, false), "{error}");
+        assert_eq!((error.kind(), error.retryable()), (Kind::Auth, false), "{error}");
         assert!(error.message().contains("TLS") && !error.causes().is_empty(), "{error}");
     }
 }

@@ -4,10 +4,10 @@
 use serde_json::{Map, Value, json};
 use waybill_protocol::{CatalogStream, Connector, Error, Kind, Result, Role, StreamSelection};
 
-use super::fields::{self, Given};
+use super::fields::{self, Sheet};
 use super::plan::{Plan, entries};
 use super::trouble::{self, Way};
-use super::{Menu, connection, places, streams, survives, view};
+use super::{Menu, connection, destination, streams, survives, view};
 use crate::cli::prompt::{Ask, Choice, Item, ask, choose};
 use crate::manage::{self, Draft, SecretChanges, Trial, trial};
 use crate::store::config::{EMBEDDED_NAME, EMBEDDED_PATH, EMBEDDED_TYPE, load};
@@ -60,7 +60,7 @@ pub(super) async fn add(menu: &Menu<'_>) -> Result<()> {
             Step::Source => source(menu, &mut answers)?,
             Step::Settings => settings(menu, &mut answers)?,
             Step::Name => name(menu, &mut answers)?,
-            Step::Destination => destination(menu, &mut answers).await?,
+            Step::Destination => to_where(menu, &mut answers).await?,
             Step::Test => test(menu, &mut answers).await?,
             Step::Streams => choose_streams(menu, &mut answers).await?,
             Step::Review => review(menu, &mut answers).await?,
@@ -118,23 +118,16 @@ fn settings(menu: &Menu<'_>, answers: &mut Answers) -> Result<Go> {
     Ok(Go::On(Step::Name))
 }
 
-fn connector<'m>(menu: &'m Menu<'_>, system: &str) -> Result<&'m dyn Connector> {
+pub(super) fn connector<'m>(menu: &'m Menu<'_>, system: &str) -> Result<&'m dyn Connector> {
     let found = menu.registry.iter().find(|connector| connector.spec().name == system);
     found.map(AsRef::as_ref).ok_or_else(|| Error::config(format!("no connector {system:?} in this build")))
 }
 
 /// The settings that almost every system wants, one after another.
 fn one_by_one(menu: &Menu<'_>, answers: &mut Answers) -> Result<Go> {
-    let connector = connector(menu, &answers.system)?;
-    let all = fields::fields(&connector.spec().source.to_value());
-    let usual = fields::usual(&all);
-    let mut at = 0;
-    while let Some(field) = usual.get(at) {
-        match fields::one(menu, connector, field, &mut answers.settings, &mut answers.secrets)? {
-            Given::Done => at += 1,
-            Given::Back if at == 0 => return Ok(Go::Back(Step::Source)),
-            Given::Back => at -= 1,
-        }
+    let sheet = Sheet { connector: connector(menu, &answers.system)?, role: Role::Source };
+    if !fields::usual_ones(menu, sheet, &mut answers.settings, &mut answers.secrets)? {
+        return Ok(Go::Back(Step::Source));
     }
     for key in ["database", "path"] {
         if let Some(text) = answers.settings.get(key).and_then(Value::as_str) {
@@ -185,7 +178,7 @@ fn name(menu: &Menu<'_>, answers: &mut Answers) -> Result<Go> {
     Ok(Go::On(Step::Destination))
 }
 
-async fn destination(menu: &Menu<'_>, answers: &mut Answers) -> Result<Go> {
+async fn to_where(menu: &Menu<'_>, answers: &mut Answers) -> Result<Go> {
     let config = load(menu.project).ok();
     let mut known: Vec<(String, String)> = Vec::new();
     let mut default = None;
@@ -211,7 +204,7 @@ async fn destination(menu: &Menu<'_>, answers: &mut Answers) -> Result<Go> {
     match known.get(index) {
         Some((name, _)) => answers.destination = (!is_default(name)).then(|| name.clone()),
         None => {
-            if let Some(name) = places::add_destination(menu).await? {
+            if let Some(name) = destination::add(menu).await? {
                 answers.destination = Some(name);
             }
             return Ok(Go::On(Step::Destination));
@@ -298,9 +291,9 @@ async fn test(menu: &Menu<'_>, answers: &mut Answers) -> Result<Go> {
 }
 
 fn form(menu: &Menu<'_>, answers: &mut Answers) -> Result<bool> {
-    let connector = connector(menu, &answers.system)?;
+    let sheet = Sheet { connector: connector(menu, &answers.system)?, role: Role::Source };
     let go_on = ("Test again", "with these settings");
-    fields::form(menu, connector, go_on, &mut answers.settings, &mut answers.secrets, &[])
+    fields::form(menu, sheet, go_on, &mut answers.settings, &mut answers.secrets, &[])
 }
 
 /// What to do where the settings are wrong in themselves: try again (`true`), edit (`false`).
@@ -412,7 +405,7 @@ async fn review(menu: &Menu<'_>, answers: &mut Answers) -> Result<Go> {
 fn save(menu: &Menu<'_>, answers: &Answers) -> Result<bool> {
     let draft = draft(menu, answers)?;
     let words = words(answers);
-    menu.say_command(&words.iter().map(String::as_str).collect::<Vec<_>>());
+    menu.say_command(&words);
     match survives(menu, manage::add(menu.project, &draft, &menu.registry))? {
         None => Ok(false),
         Some(added) => {

@@ -143,10 +143,28 @@ pub(super) enum Given {
     Back,
 }
 
+/// The settings that are asked for: whose, and in which role.
+#[derive(Clone, Copy)]
+pub(super) struct Sheet<'c> {
+    pub(super) connector: &'c dyn Connector,
+    pub(super) role: Role,
+}
+
+impl Sheet<'_> {
+    /// The settings, in the schema's order.
+    pub(super) fn fields(&self) -> Vec<Field> {
+        let spec = self.connector.spec();
+        fields(&match self.role {
+            Role::Source => spec.source.to_value(),
+            Role::Destination => spec.destination.to_value(),
+        })
+    }
+}
+
 /// Asks for one setting and puts it where it belongs: into the settings, or to the secrets.
 pub(super) fn one(
     menu: &Menu<'_>,
-    connector: &dyn Connector,
+    sheet: Sheet<'_>,
     field: &Field,
     settings: &mut Map<String, Value>,
     secrets: &mut SecretChanges,
@@ -177,7 +195,7 @@ pub(super) fn one(
             pick(menu, field, &words, &now)?
         }
         _ => {
-            let judge = |text: &str| judge(connector, Role::Source, settings, field, text);
+            let judge = |text: &str| judge(sheet.connector, sheet.role, settings, field, text);
             let question = Ask {
                 help: &field.help,
                 initial: &now,
@@ -222,16 +240,37 @@ fn pick(menu: &Menu<'_>, field: &Field, words: &[(String, String)], now: &str) -
     }))
 }
 
+/// Asks for the settings that almost every system wants, one after another; false: back.
+pub(super) fn usual_ones(
+    menu: &Menu<'_>,
+    sheet: Sheet<'_>,
+    settings: &mut Map<String, Value>,
+    secrets: &mut SecretChanges,
+) -> Result<bool> {
+    let all = sheet.fields();
+    let usual = usual(&all);
+    let mut at = 0;
+    while let Some(field) = usual.get(at) {
+        match one(menu, sheet, field, settings, secrets)? {
+            Given::Done => at += 1,
+            Given::Back if at == 0 => return Ok(false),
+            Given::Back => at -= 1,
+        }
+    }
+    Ok(true)
+}
+
 /// A form of all settings, until the person goes on (`true`) or back (`false`).
 pub(super) fn form(
     menu: &Menu<'_>,
-    connector: &dyn Connector,
+    sheet: Sheet<'_>,
     go_on: (&str, &str),
     settings: &mut Map<String, Value>,
     secrets: &mut SecretChanges,
     held: &[String],
 ) -> Result<bool> {
-    let fields = fields(&connector.spec().source.to_value());
+    let fields = sheet.fields();
+    let label = format!("Settings of the {}", sheet.role.word());
     let mut start = 0;
     loop {
         let mut items = vec![Item::new(go_on.0, go_on.1)];
@@ -247,12 +286,14 @@ pub(super) fn form(
             };
             items.push(Item::new(field.key.clone(), value));
         }
-        let choice = Choice { start, passing: true, ..Choice::new("Settings of the source", &items) };
+        let choice = Choice { start, passing: true, ..Choice::new(&label, &items) };
         let Some(index) = choose(menu.terminal, &choice)? else { return Ok(false) };
         start = index;
         match index.checked_sub(1).and_then(|index| fields.get(index)) {
             None => return Ok(true),
-            Some(field) => drop(one(menu, connector, field, settings, secrets)?),
+            Some(field) => {
+                one(menu, sheet, field, settings, secrets)?;
+            }
         }
     }
 }

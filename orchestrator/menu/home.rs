@@ -4,7 +4,7 @@ use chrono::Utc;
 use waybill_protocol::{Error, Kind, Result};
 
 use super::view::{self, Action, Home, Row};
-use super::{Menu, add, connection, places, runs};
+use super::{Menu, add, connection, destination, places, runs};
 use crate::cli::connection::way;
 use crate::cli::prompt::{Choice, Item, choose, choose_many};
 use crate::cli::runs::look::{age, status_word};
@@ -28,7 +28,7 @@ pub(super) async fn home(menu: &Menu<'_>) -> Result<()> {
             Some(Action::Add) => add::add(menu).await?,
             Some(Action::Run) => run(menu, &state).await?,
             Some(Action::Test) => drop(menu.execute(&["connection", "test", "--all"]).await?),
-            Some(Action::Destinations) => places::destinations(menu).await?,
+            Some(Action::Destinations) => destination::destinations(menu).await?,
             Some(Action::Secrets) => places::secrets(menu).await?,
             Some(Action::Runs) => runs::runs(menu, None).await?,
             Some(Action::Settings) => places::settings(menu).await?,

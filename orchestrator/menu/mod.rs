@@ -3,6 +3,7 @@
 
 mod add;
 mod connection;
+mod destination;
 mod fields;
 mod home;
 mod places;
@@ -54,20 +55,22 @@ impl Menu<'_> {
         let Some(command) = parsed.command else {
             return Err(Error::internal("the menu made no command"));
         };
-        // A command may itself ask, and Ctrl-C there leaves it, not the menu.
+        // A command may itself ask; Ctrl-C there leaves the menu, as at any question.
         let done = Box::pin(crate::cli::in_project(self.terminal, self.project, command)).await;
         self.left()?;
-        Ok(done.unwrap_or_else(|error| {
-            if error.kind() != Kind::Cancelled {
+        match done {
+            Err(error) if error.kind() == Kind::Cancelled => Err(error),
+            Err(error) => {
                 self.terminal.error(&error);
+                Ok(error.exit_code())
             }
-            error.exit_code()
-        }))
+            Ok(code) => Ok(code),
+        }
     }
 
     /// Says the command that does what is done now.
-    fn say_command(&self, words: &[&str]) {
-        let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
+    fn say_command(&self, words: &[impl AsRef<str>]) {
+        let words: Vec<String> = words.iter().map(|word| quoted(word.as_ref())).collect();
         let line = format!("$ {}", command(self.project, &words.join(" ")));
         self.terminal.note(&format!("\n{}", self.terminal.paint_stderr("2", &line)));
     }

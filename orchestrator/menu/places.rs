@@ -1,11 +1,12 @@
-//! Destinations, secrets and settings: what the command line has for them, one step away.
+//! Secrets and settings.
 
-use waybill_protocol::Result;
+use waybill_protocol::{Result, Role};
 
+use super::fields::Sheet;
 use super::{Menu, survives};
-use crate::cli::prompt::{Ask, Choice, Item, ask, choose, confirm};
+use crate::cli::prompt::{Ask, Choice, Item, choose, confirm, secret};
+use crate::secrets::{NewValue, Place, SecretsFile, set, unset};
 use crate::store::config::load;
-use crate::store::name::check_name;
 
 /// A list of things to do, each with its words; asks until the person goes back.
 async fn offer(menu: &Menu<'_>, label: &str, offers: &[(&str, &str, &[&str])]) -> Result<()> {
@@ -33,100 +34,98 @@ pub(super) async fn settings(menu: &Menu<'_>) -> Result<()> {
     offer(menu, "Settings", &offers).await
 }
 
-/// Secrets by name.
+/// Secrets by name: those that there are, and those that the systems know.
 pub(super) async fn secrets(menu: &Menu<'_>) -> Result<()> {
     let mut start = 0;
     loop {
-        let items = [
+        let Some(known) = survives(menu, known(menu))? else { return Ok(()) };
+        let mut items = vec![
             Item::new("List", "names and where they come from"),
             Item::new("Check", "can every one be had?"),
-            Item::new("Set", "enter one, unseen"),
-            Item::new("Unset", "take one out"),
-            Item::new("Back", ""),
         ];
+        items.extend(known.iter().map(|secret| {
+            Item::new(secret.name(), if secret.there { "in secrets.toml" } else { "not there" })
+        }));
+        items.push(Item::new("Back", ""));
         let choice = Choice { start, passing: true, ..Choice::new("Secrets", &items) };
         let Some(index) = choose(menu.terminal, &choice)? else { return Ok(()) };
         start = index;
-        match index {
-            0 => drop(menu.execute(&["secrets", "list"]).await?),
-            1 => drop(menu.execute(&["secrets", "check"]).await?),
-            2 | 3 => {
-                let help = "such as sources.crm.password or destination.warehouse.credentials.password";
-                let question = Ask { help, ..Ask::new("Which secret") };
-                if let Some(place) = ask(menu.terminal, &question)? {
-                    let word = if index == 2 { "set" } else { "unset" };
-                    menu.execute(&["secrets", word, "--", &place]).await?;
-                }
-            }
+        match (index, index.checked_sub(2).and_then(|index| known.get(index))) {
+            (0, _) => drop(menu.execute(&["secrets", "list"]).await?),
+            (1, _) => drop(menu.execute(&["secrets", "check"]).await?),
+            (_, Some(secret)) => one_secret(menu, secret)?,
             _ => return Ok(()),
         }
     }
 }
 
-/// Where data goes.
-pub(super) async fn destinations(menu: &Menu<'_>) -> Result<()> {
-    let mut start = 0;
-    loop {
-        let Some(config) = survives(menu, load(menu.project))? else { return Ok(()) };
-        let default = config.destination.clone();
-        let mut names: Vec<String> = config.destinations.iter().map(|d| d.name.clone()).collect();
-        names.extend(config.invalid_destinations.iter().filter_map(|invalid| invalid.name.clone()));
-        let mut items: Vec<Item> = Vec::new();
-        for name in &names {
-            let system = config.destinations.iter().find(|d| d.name == *name).map(|d| d.system.clone());
-            let star = if default.as_ref() == Some(name) || names.len() == 1 { "* " } else { "  " };
-            items.push(Item::new(format!("{star}{name}"), system.unwrap_or_else(|| "invalid".to_owned())));
-        }
-        items.push(Item::new("Add a destination", ""));
-        items.push(Item::new("Back", ""));
-        let help = "* is the one that connections without a destination of their own use";
-        let choice = Choice { start, passing: true, help, ..Choice::new("Destinations", &items) };
-        let Some(index) = choose(menu.terminal, &choice)? else { return Ok(()) };
-        start = index;
-        match names.get(index) {
-            Some(name) => destination(menu, name).await?,
-            None if index == names.len() => drop(add_destination(menu).await?),
-            None => return Ok(()),
+/// A secret that a connection or destination has or may have.
+struct Known {
+    place: Place,
+    key: String,
+    there: bool,
+}
+
+impl Known {
+    fn name(&self) -> String {
+        match &self.place {
+            Place::Source(name) => format!("sources.{name}.{}", self.key),
+            Place::Destination(name) => format!("destination.{name}.credentials.{}", self.key),
         }
     }
 }
 
-async fn destination(menu: &Menu<'_>, name: &str) -> Result<()> {
-    let mut start = 0;
-    loop {
-        let items = [
-            Item::new("Test", "can it be reached and written?"),
-            Item::new("Use by default", "for connections that name none"),
-            Item::new("Edit", "how it is reached, and its secrets"),
-            Item::new("Remove", "refused while a connection uses it"),
-            Item::new("Back", ""),
-        ];
-        let label = format!("What to do with {name}?");
-        let choice = Choice { start, passing: true, ..Choice::new(&label, &items) };
-        let Some(index) = choose(menu.terminal, &choice)? else { return Ok(()) };
-        start = index;
-        match index {
-            0 => drop(menu.execute(&["destination", "test", name]).await?),
-            1 => drop(menu.execute(&["destination", "use", name]).await?),
-            2 => drop(menu.execute(&["destination", "edit", name]).await?),
-            3 => {
-                if confirm(menu.terminal, &format!("Remove {name}?"), false)? == Some(true)
-                    && menu.execute(&["destination", "remove", name, "--yes"]).await? == 0
-                {
-                    return Ok(());
-                }
+fn known(menu: &Menu<'_>) -> Result<Vec<Known>> {
+    let config = load(menu.project)?;
+    let file = SecretsFile::read(menu.project)?;
+    let mut known = Vec::new();
+    let mut put = |place: &Place, system: &str, role: Role, there: Vec<String>| {
+        let Some(connector) = menu.registry.iter().find(|connector| connector.spec().name == system) else {
+            return;
+        };
+        let sheet = Sheet { connector: connector.as_ref(), role };
+        let fields = sheet.fields().into_iter().filter(|field| field.secret).map(|field| field.key);
+        let strays = there.iter().filter(|key| sheet.fields().iter().all(|field| field.key != **key));
+        for key in fields.chain(strays.cloned()) {
+            let is_there = there.contains(&key);
+            known.push(Known { place: place.clone(), there: is_there, key });
+        }
+    };
+    for connection in config.valid() {
+        let there = file.source(&connection.name).keys().cloned().collect();
+        put(&Place::Source(connection.name.clone()), &connection.system, Role::Source, there);
+    }
+    for destination in &config.destinations {
+        let there = file.destination(&destination.name)?.1.keys().cloned().collect();
+        put(&Place::Destination(destination.name.clone()), &destination.system, Role::Destination, there);
+    }
+    Ok(known)
+}
+
+fn one_secret(menu: &Menu<'_>, known: &Known) -> Result<()> {
+    let name = known.name();
+    let items = [Item::new("Enter it", "unseen"), Item::new("Take it out", ""), Item::new("Back", "")];
+    let items = if known.there { &items[..] } else { &items[..1] };
+    let chosen = choose(menu.terminal, &Choice { passing: true, ..Choice::new(&name, items) })?;
+    match chosen {
+        Some(0) => {
+            let question = Ask { help: "what is typed is not shown", ..Ask::new(&name) };
+            let Some(value) = secret(menu.terminal, &question)? else { return Ok(()) };
+            menu.say_command(&["secrets", "set", &name]);
+            let done = set(menu.project, &known.place, &known.key, &NewValue::Literal(value));
+            if survives(menu, done)?.is_some() {
+                menu.terminal.note("saved");
             }
-            _ => return Ok(()),
         }
+        Some(1)
+            if confirm(menu.terminal, &format!("Take {name} out of secrets.toml?"), false)? == Some(true) =>
+        {
+            menu.say_command(&["secrets", "unset", &name]);
+            if survives(menu, unset(menu.project, &known.place, &known.key))?.is_some() {
+                menu.terminal.note("taken out");
+            }
+        }
+        _ => {}
     }
-}
-
-/// Adds a destination; its name.
-pub(super) async fn add_destination(menu: &Menu<'_>) -> Result<Option<String>> {
-    let judge = |text: &str| check_name("destination name", text).map_err(|e| e.to_string());
-    let question =
-        Ask { judge: Some(&judge), help: "such as warehouse", ..Ask::new("Name of the destination") };
-    let Some(name) = ask(menu.terminal, &question)? else { return Ok(None) };
-    let code = menu.execute(&["destination", "add", &name]).await?;
-    Ok((code == 0).then_some(name))
+    Ok(())
 }

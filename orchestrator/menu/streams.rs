@@ -309,7 +309,7 @@ fn save<'e>(
         menu.terminal.note("nothing was changed");
         return Ok(());
     }
-    menu.say_command(&words.iter().map(String::as_str).collect::<Vec<_>>());
+    menu.say_command(&words);
     let saved = revise_from(menu.project, name, before, &after, &Default::default(), &menu.registry);
     if let Some(revised) = survives(menu, saved)? {
         menu.terminal.note("saved");

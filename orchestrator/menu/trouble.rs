@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
-use waybill_protocol::{Error, ErrorRecord, Kind, Result};
+use waybill_protocol::{Error, ErrorRecord, Kind, Result, Role};
 
-use super::fields::{fields, form, put_secret};
+use super::fields::{Sheet, fields, form, put_secret};
 use super::{Menu, survives};
 use crate::cli::connection::test;
 use crate::cli::connection::tested::{Tested, whole};
@@ -232,7 +232,8 @@ pub(super) async fn settings(menu: &Menu<'_>, name: &str) -> Result<()> {
     let schema = before.get("schema").and_then(Value::as_object).cloned().unwrap_or_default();
     let (mut now, mut secrets) = (schema, SecretChanges::new());
     let go_on = ("Save", "what others change meanwhile stays");
-    if !form(menu, connector.as_ref(), go_on, &mut now, &mut secrets, &held)? {
+    let sheet = Sheet { connector: connector.as_ref(), role: Role::Source };
+    if !form(menu, sheet, go_on, &mut now, &mut secrets, &held)? {
         return Ok(());
     }
     let after = with_schema(&before, now);
@@ -240,7 +241,7 @@ pub(super) async fn settings(menu: &Menu<'_>, name: &str) -> Result<()> {
         menu.terminal.note("nothing was changed");
         return Ok(());
     }
-    menu.say_command(&words(name, &before, &after, &secrets).iter().map(String::as_str).collect::<Vec<_>>());
+    menu.say_command(&words(name, &before, &after, &secrets));
     let saved = revise_from(menu.project, name, &before, &after, &secrets, &menu.registry);
     if let Some(revised) = survives(menu, saved)? {
         menu.terminal.note("saved");

@@ -3,6 +3,7 @@
 mod dialogue;
 mod faults;
 mod first_table;
+mod places;
 
 use crate::fixture::{Project, Screen};
 

@@ -1,6 +1,7 @@
 //! Waybill: an extract-load orchestrator whose every run leaves a complete record of itself.
 //!
-//! Faces (`cli`) → `manage`, `run`, `verify` → `events`, `summary`, `history`, `store`, `secrets` → the protocol.
+//! Faces (`cli`, `menu`) → `manage`, `run`, `verify` → `events`, `summary`, `history`, `store`,
+//! `secrets` → the protocol.
 //! ARCHITECTURE.md walks through the house.
 
 pub mod cli;
@@ -8,6 +9,7 @@ pub mod demo;
 pub mod events;
 pub mod history;
 pub mod manage;
+pub mod menu;
 pub mod run;
 pub mod secrets;
 pub mod store;

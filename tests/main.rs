@@ -21,6 +21,7 @@ mod kill_anywhere;
 mod killed;
 mod late_commits;
 mod manage;
+mod menu;
 mod model;
 mod overwrite;
 mod postgres;

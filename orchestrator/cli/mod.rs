@@ -10,7 +10,7 @@ pub mod doctor;
 pub mod fault;
 pub mod headless;
 pub mod init;
-mod next;
+pub(crate) mod next;
 pub mod progress;
 pub mod prompt;
 pub mod run;
@@ -97,7 +97,7 @@ pub enum Command {
 }
 
 /// The commands that work in a project. Add a line per group.
-async fn in_project(terminal: &Terminal, project: &Project, command: Command) -> Result<u8> {
+pub(crate) async fn in_project(terminal: &Terminal, project: &Project, command: Command) -> Result<u8> {
     match command {
         Command::Demo(args) => demo::demo(terminal, project, args).await,
         Command::Run(args) => run::run(terminal, project, args).await,
@@ -187,13 +187,18 @@ fn asked_headless() -> bool {
 
 fn run(cli: Cli) -> u8 {
     let terminal = Terminal::new(&cli.look);
-    let Some(command) = cli.command else {
-        // The menu comes with a later issue; until then a terminal gets what everybody gets.
+    if cli.command.is_none() && !(terminal.interactive() && terminal.is_terminal() && terminal.live()) {
         let help = self::command().render_help();
         terminal.help(&help);
         return USAGE;
-    };
-    let answer = catch_unwind(AssertUnwindSafe(|| dispatch(&terminal, &cli.places, command)));
+    }
+    let answer = catch_unwind(AssertUnwindSafe(|| match cli.command {
+        Some(command) => dispatch(&terminal, &cli.places, command),
+        None => {
+            let project = locate(&cli.places)?;
+            on_runtime(crate::menu::menu(&terminal, &project))
+        }
+    }));
     match answer {
         _ if terminal.stdout_closed() => CLOSED,
         Ok(Ok(code)) => code,

@@ -103,6 +103,17 @@ impl<'a> Shape<'a> {
         names
     }
 
+    /// The subschemas that may apply here, the outermost first.
+    pub fn schemas(&self) -> impl Iterator<Item = &'a Value> {
+        self.parts.iter().map(|(_, schema)| *schema)
+    }
+
+    /// The names of the members that must be there.
+    pub fn required(&self) -> Vec<&'a str> {
+        let lists = self.schemas().filter_map(|schema| schema.get("required").and_then(Value::as_array));
+        lists.flatten().filter_map(Value::as_str).collect()
+    }
+
     /// Whether the value is marked secret.
     pub fn secret(&self) -> bool {
         self.parts.iter().any(|(_, schema)| schema.get("writeOnly") == Some(&Value::Bool(true)))

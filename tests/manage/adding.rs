@@ -21,7 +21,8 @@ fn an_address_on_standard_input_becomes_a_connection_that_runs() {
     let project = empty();
     let url = address(&database).replace('@', &format!(":{PASSWORD}@"));
     let words = ["connection", "add", "shop", "--from-url", "-", "--stream", "public.*"];
-    let finished = project.waybill_fed(&words, &url).exits(0).says(&["shop was saved", "password in secrets.toml"]);
+    let finished =
+        project.waybill_fed(&words, &url).exits(0).says(&["shop was saved", "password in secrets.toml"]);
     project.nowhere(PASSWORD, &["secrets.toml"], &finished);
     let shop = entry(&project, "shop");
     assert_eq!(shop["schema"]["port"], database.server.port);
@@ -82,7 +83,10 @@ fn a_backend_hands_over_a_whole_entry_and_its_secrets_are_taken_out() {
     // The same name, however it is written, is not given twice.
     for name in ["shop", "SHOP"] {
         let again = json!({"name": name, "type": "sqlite", "schema": {"path": "x.db"}}).to_string();
-        project.waybill_fed(&words, &again).exits(3).says(&["there is a connection \"shop\" already", "hint:"]);
+        project
+            .waybill_fed(&words, &again)
+            .exits(3)
+            .says(&["there is a connection \"shop\" already", "hint:"]);
     }
 }
 
@@ -212,7 +216,10 @@ fn nonsense_is_refused_with_the_rule_and_nothing_is_written() {
         "{\"name\":\"x\",\"type\":\"postgres\",\"schema\":{\"user\":\"u\",\"password\":{\"a\":1}}}",
         "{\"name\":\"x\",\"type\":\"sqlite\",\"schema\":{\"path\":\"a\"},\"id\":\"7\"}",
     ] {
-        project.waybill_fed(&["connection", "add", "--json", "-", "--no-test"], document).exits(3).says(&["hint:"]);
+        project
+            .waybill_fed(&["connection", "add", "--json", "-", "--no-test"], document)
+            .exits(3)
+            .says(&["hint:"]);
     }
     assert_eq!(project.config(), json!({"version": 1, "connections": []}));
     assert!(!project.path("secrets.toml").exists() && !project.path("runs").exists());

@@ -55,7 +55,10 @@ fn a_json_merge_replaces_members_and_takes_secrets_out() {
     assert_eq!(secrets(&project), "# keep\n[sources.c]\npassword = \"geheim-geheim\" # mine\n");
     // An address fills the fields; what it does not say stays.
     project
-        .waybill_fed(&["connection", "edit", "c", "--from-url", "-"], "postgresql://you:other-secret@far:99/shop")
+        .waybill_fed(
+            &["connection", "edit", "c", "--from-url", "-"],
+            "postgresql://you:other-secret@far:99/shop",
+        )
         .exits(0);
     let schema = entry(&project, "c")["schema"].clone();
     assert_eq!(
@@ -96,7 +99,10 @@ fn a_change_that_would_break_something_changes_neither_file() {
         ("{,", "not JSON"),
     ] {
         let before = (config(&project), secrets(&project));
-        project.waybill_fed(&["connection", "edit", "c", "--json", "-"], patch).exits(3).says(&[part, "hint:"]);
+        project
+            .waybill_fed(&["connection", "edit", "c", "--json", "-"], patch)
+            .exits(3)
+            .says(&[part, "hint:"]);
         assert_eq!((config(&project), secrets(&project)), before, "{patch}");
     }
     refused(&project, &["connection", "edit", "d", "--set", "retries=1"], 3, &["no connection \"d\""]);

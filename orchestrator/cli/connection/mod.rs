@@ -23,8 +23,8 @@ mod remove;
 mod select;
 pub(crate) mod session;
 mod sheet;
-mod test;
-mod tested;
+pub(crate) mod test;
+pub(crate) mod tested;
 #[cfg(test)]
 mod tests;
 mod verdicts;

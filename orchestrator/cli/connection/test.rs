@@ -136,7 +136,7 @@ pub(super) fn exit_code(done: &[Tested]) -> u8 {
 
 /// Tests one connection; both sides at the same time. Tried again, up to `retry` times, while every
 /// check that failed may succeed later.
-pub(super) async fn one(
+pub(crate) async fn one(
     project: &Project,
     config: &Arc<LoadedConfig>,
     name: &str,
@@ -157,7 +157,7 @@ pub(super) async fn one(
 }
 
 /// Tests a connection that is not saved.
-pub(super) async fn trial(
+pub(crate) async fn trial(
     project: &Project,
     trial: &Trial,
     cancel: &CancellationToken,

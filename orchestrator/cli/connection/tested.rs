@@ -10,28 +10,28 @@ use crate::summary::units::duration;
 
 /// What a test found.
 #[derive(Debug, Serialize)]
-pub(super) struct Tested {
-    pub(super) connection: String,
-    pub(super) passed: bool,
-    pub(super) ms: u64,
+pub(crate) struct Tested {
+    pub(crate) connection: String,
+    pub(crate) passed: bool,
+    pub(crate) ms: u64,
     /// How often it was tried.
-    pub(super) attempts: u32,
+    pub(crate) attempts: u32,
     #[serde(skip)]
-    pub(super) way: String,
+    pub(crate) way: String,
     /// Why nothing could be tried: the settings are wrong or incomplete.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) error: Option<ErrorRecord>,
+    pub(crate) error: Option<ErrorRecord>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) source: Option<Side>,
+    pub(crate) source: Option<Side>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) destination: Option<Side>,
+    pub(crate) destination: Option<Side>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Tested {
     /// Nothing is known yet.
-    pub(super) fn new(connection: &str, way: &str) -> Tested {
+    pub(crate) fn new(connection: &str, way: &str) -> Tested {
         Tested {
             connection: connection.to_owned(),
             passed: false,
@@ -46,7 +46,7 @@ impl Tested {
     }
 
     /// Nothing could be tried.
-    pub(super) fn unable(connection: &str, way: &str, error: &Error) -> Tested {
+    pub(crate) fn unable(connection: &str, way: &str, error: &Error) -> Tested {
         Tested { error: Some(error.record()), ..Tested::new(connection, way) }
     }
 
@@ -60,7 +60,7 @@ impl Tested {
     }
 
     /// Whether everything that failed may be good at a later try.
-    pub(super) fn may_pass_later(&self) -> bool {
+    pub(crate) fn may_pass_later(&self) -> bool {
         self.error.is_none() && self.failures().all(|(_, _, error)| error.retryable)
     }
 }
@@ -82,20 +82,20 @@ fn in_words(kind: Kind) -> &'static str {
 
 /// One side of a connection.
 #[derive(Debug, Serialize)]
-pub(super) struct Side {
-    pub(super) system: String,
-    pub(super) checks: Vec<Check>,
+pub(crate) struct Side {
+    pub(crate) system: String,
+    pub(crate) checks: Vec<Check>,
 }
 
 impl Side {
     /// The first check that failed.
-    pub(super) fn failed(&self) -> Option<&Check> {
+    pub(crate) fn failed(&self) -> Option<&Check> {
         self.checks.iter().find(|check| !check.ok())
     }
 }
 
 /// The whole of one test.
-pub(super) fn whole(terminal: &Terminal, tested: &Tested) -> String {
+pub(crate) fn whole(terminal: &Terminal, tested: &Tested) -> String {
     let mut out = format!("{}  {}", terminal.paint("1", &tested.connection), tested.way);
     if let Some(error) = &tested.error {
         out.push_str(&format!("\n{} {}", terminal.paint("31", "✗"), error.message));
@@ -146,7 +146,7 @@ fn further(error: &ErrorRecord, indent: &str) -> String {
 
 /// One test of several, in a line; below it what failed, in our own words, and the command that
 /// shows the rest.
-pub(super) fn line(terminal: &Terminal, project: &Project, tested: &Tested, wide: usize) -> String {
+pub(crate) fn line(terminal: &Terminal, project: &Project, tested: &Tested, wide: usize) -> String {
     let mark = if tested.passed { terminal.paint("32", "✓") } else { terminal.paint("31", "✗") };
     let pad = " ".repeat(wide.saturating_sub(tested.connection.chars().count()));
     let mut out = format!("{mark} {}{pad}  {}  {}", tested.connection, tested.way, duration(tested.ms));

@@ -51,7 +51,7 @@ impl<'t> Canvas<'t> {
             terminal,
             above,
             gone: 0,
-            bytes: Bytes::default(),
+            bytes: Bytes::ahead(),
             drawn: 0,
             size,
             finished: false,
@@ -80,6 +80,11 @@ impl<'t> Canvas<'t> {
         picture.push_str(&block.join("\r\n"));
         self.drawn = block.len();
         self.terminal.draw(&picture);
+    }
+
+    /// Whether every key that has arrived was acted on: pictures in between are for nobody.
+    pub(super) fn idle(&self) -> bool {
+        !self.bytes.waiting()
     }
 
     /// What takes the drawn block off the screen and leaves the cursor at its beginning.
@@ -133,6 +138,7 @@ impl<'t> Canvas<'t> {
 
 impl Drop for Canvas<'_> {
     fn drop(&mut self) {
+        self.bytes.keep();
         if !self.finished {
             self.terminal.draw("\r\n\u{1b}[?25h");
         }

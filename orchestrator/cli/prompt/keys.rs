@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -48,7 +49,20 @@ pub(super) enum Key {
 #[derive(Debug, Default)]
 pub(super) struct Bytes(VecDeque<u8>);
 
+/// Bytes that were typed ahead of the next question.
+static AHEAD: Mutex<VecDeque<u8>> = Mutex::new(VecDeque::new());
+
 impl Bytes {
+    /// What was typed ahead while the question before was being answered.
+    pub(super) fn ahead() -> Bytes {
+        Bytes(std::mem::take(&mut AHEAD.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    /// Keeps what is left for the next question.
+    pub(super) fn keep(&mut self) {
+        AHEAD.lock().unwrap_or_else(PoisonError::into_inner).extend(self.0.drain(..));
+    }
+
     /// Takes in bytes.
     pub(super) fn push(&mut self, bytes: &[u8]) {
         self.0.extend(bytes);

@@ -118,12 +118,11 @@ impl LineState {
         }
         // The part around the cursor, where the whole does not fit.
         let from = (self.at + 1).saturating_sub(room);
+        let text = if ask.address { covered(&self.text) } else { self.text.clone() };
         let shown = |from: usize, to: usize| -> String {
-            visible(
-                &self.text.get(from..to.min(self.text.len())).unwrap_or_default().iter().collect::<String>(),
-            )
+            visible(&text.get(from..to.min(text.len())).unwrap_or_default().iter().collect::<String>())
         };
-        let under = self.text.get(self.at).map_or(" ".to_owned(), |letter| visible(&letter.to_string()));
+        let under = text.get(self.at).map_or(" ".to_owned(), |letter| visible(&letter.to_string()));
         let to = from + room;
         format!("{}{}{}", shown(from, self.at), caret(&under), shown((self.at + 1).min(to), to))
     }
@@ -133,10 +132,39 @@ impl LineState {
         let answer = match (self.hidden, text.is_empty()) {
             (_, true) => "(none)".to_owned(),
             (true, false) => "(hidden)".to_owned(),
+            (false, false) if ask.address => {
+                visible(&covered(&text.chars().collect::<Vec<_>>()).iter().collect::<String>())
+            }
             (false, false) => visible(text),
         };
         format!("{} {} · {answer}", painted(colour, "32", "✓"), visible(ask.label))
     }
+}
+
+/// An address without its password, letter for letter: what stands between the user's colon and the
+/// last @, or, while that is not yet typed, the end. Passwords may stand among its parameters, too.
+fn covered(text: &[char]) -> Vec<char> {
+    let mut out = text.to_vec();
+    let Some(scheme) = text.windows(3).position(|three| three == [':', '/', '/']) else { return out };
+    let begin = scheme + 3;
+    let after = |from: usize, wanted: &dyn Fn(char) -> bool| {
+        text.get(from..).unwrap_or_default().iter().position(|c| wanted(*c)).map(|at| from + at)
+    };
+    let question = after(begin, &|c| c == '?').unwrap_or(text.len());
+    let at =
+        text.get(begin..question).unwrap_or_default().iter().rposition(|c| *c == '@').map(|at| begin + at);
+    let colon = after(begin, &|c| c == ':').filter(|colon| *colon < at.unwrap_or(question));
+    if let Some(colon) = colon {
+        let end = at.unwrap_or_else(|| after(colon, &|c| c == '/').unwrap_or(question).min(question));
+        out.iter_mut().take(end).skip(colon + 1).for_each(|letter| *letter = '•');
+    }
+    let tail: String = text.get(question..).unwrap_or_default().iter().collect();
+    for (from, _) in tail.match_indices("password=") {
+        let from = question + tail.get(..from).unwrap_or_default().chars().count() + "password=".len();
+        let end = after(from, &|c| c == '&').unwrap_or(text.len());
+        out.iter_mut().take(end).skip(from).for_each(|letter| *letter = '•');
+    }
+    out
 }
 
 /// A text in lines of the screen's width, indented by two.

@@ -37,6 +37,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) default: Option<&'a str>,
     /// The text to begin with, to be changed.
     pub(crate) initial: &'a str,
+    /// Whether it may hold a password, as an address does: that part is not shown.
+    pub(crate) address: bool,
     /// Whether nothing may be the answer.
     pub(crate) optional: bool,
     /// What is wrong with a text.
@@ -145,17 +147,13 @@ pub(crate) fn confirm(terminal: &Terminal, question: &str, default: bool) -> Res
     Ok(answer.map(|index| (index == 0) == default))
 }
 
-/// Waits for any key, so that what is on the screen can be read.
-pub(crate) fn pause(terminal: &Terminal, label: &str) -> Result<()> {
-    let items = [Item::new("back", "")];
-    choose(terminal, &Choice { passing: true, ..Choice::new(label, &items) }).map(|_| ())
-}
-
 fn line(terminal: &Terminal, ask: &Ask<'_>, hidden: bool) -> Result<Option<String>> {
     let mut state = LineState::new(ask, hidden);
     let mut canvas = Canvas::new(terminal, ask.above)?;
     loop {
-        canvas.draw(|size| state.lines(ask, size, terminal.colour_stderr()));
+        if canvas.idle() {
+            canvas.draw(|size| state.lines(ask, size, terminal.colour_stderr()));
+        }
         match state.key(ask, next(&mut canvas)?) {
             Step::On => {}
             Step::Back => {
@@ -174,7 +172,9 @@ fn list(terminal: &Terminal, choice: &Choice<'_>, marks: Option<Vec<bool>>) -> R
     let mut state = ListState::new(choice, marks);
     let mut canvas = Canvas::new(terminal, choice.above)?;
     loop {
-        canvas.draw(|size| state.lines(choice, size, terminal.colour_stderr()));
+        if canvas.idle() {
+            canvas.draw(|size| state.lines(choice, size, terminal.colour_stderr()));
+        }
         match state.key(choice, next(&mut canvas)?) {
             Step::On => {}
             Step::Back => {

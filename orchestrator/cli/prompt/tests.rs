@@ -138,3 +138,20 @@ fn a_long_line_shows_the_part_around_the_cursor() {
     let (_, lines) = typed(&ask, false, long.as_bytes());
     assert!(lines[0].ends_with("end_") && lines[0].chars().count() <= 60, "{lines:?}");
 }
+
+#[test]
+fn the_password_of_an_address_is_never_shown_while_it_is_typed() {
+    let ask = Ask { address: true, ..Ask::new("Address") };
+    let url = "postgresql://me:s3cr3t@h@db:5432/shop?sslmode=require&password=hunter22&user=me";
+    for end in 0..=url.len() {
+        let (_, lines) = typed(&ask, false, &url.as_bytes()[..end]);
+        let picture = lines.join(" ");
+        for secret in ["s3", "r3t", "hun", "r22"] {
+            assert!(!picture.contains(secret), "{picture}");
+        }
+    }
+    let shown = LineState::new(&ask, false).answered(&ask, "postgresql://me:pw@db:5432/shop", false);
+    assert_eq!(shown, "✓ Address · postgresql://me:••@db:5432/shop");
+    let shown = LineState::new(&ask, false).answered(&ask, "data/*.csv", false);
+    assert_eq!(shown, "✓ Address · data/*.csv");
+}

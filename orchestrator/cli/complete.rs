@@ -72,7 +72,7 @@ fn offer(arg: Arg) -> Arg {
 
 /// The words of the line that is being completed.
 fn words() -> Vec<String> {
-    let all = std::env::args_os().skip(1).skip_while(|word| *word != OsString::from("--")).skip(1);
+    let all = std::env::args_os().skip(1).skip_while(|word| word != "--").skip(1);
     all.map(|word| word.to_string_lossy().into_owned()).collect()
 }
 

@@ -149,7 +149,7 @@ fn a_missing_flag_is_named_and_is_wrong_usage() {
             &["connection", "add", "x", "--type", "sqlite", "--set", "path=a", "--no-test", "--save-anyway"],
             "--no-test",
         ),
-        (&["connection", "remove", "x", "--wait-lock", "-1"], "--wait-lock"),
+        (&["connection", "remove", "x", "--wait-lock", "soon"], "--wait-lock"),
         (&["connection", "restore"], "<REMOVED|--list>"),
         (&["connection", "rename", "x"], "<NEW>"),
         (&["connection", "enable"], "<NAME>"),

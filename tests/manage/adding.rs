@@ -150,7 +150,7 @@ fn a_missing_flag_is_named_and_is_wrong_usage() {
             "--no-test",
         ),
         (&["connection", "remove", "x", "--wait-lock", "soon"], "--wait-lock"),
-        (&["connection", "restore"], "<REMOVED|--list>"),
+        (&["connection", "restore"], "<REMOVED>"),
         (&["connection", "rename", "x"], "<NEW>"),
         (&["connection", "enable"], "<NAME>"),
         (&["connection", "select", "x", "--mode", "merge"], "--stream"),

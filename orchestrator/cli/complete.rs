@@ -1,8 +1,6 @@
 //! Completions: a script per shell that asks the program, which knows the names of connections,
 //! streams, destinations and runs.
 
-use std::ffi::OsString;
-
 use clap::{Arg, Command};
 use clap_complete::CompleteEnv;
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
@@ -71,7 +69,7 @@ fn offer(arg: Arg) -> Arg {
 
 /// The words of the line that is being completed.
 fn words() -> Vec<String> {
-    let all = std::env::args_os().skip(1).skip_while(|word| *word != OsString::from("--")).skip(1);
+    let all = std::env::args_os().skip(1).skip_while(|word| word.as_os_str() != "--").skip(1);
     all.map(|word| word.to_string_lossy().into_owned()).collect()
 }
 

@@ -19,7 +19,7 @@ pub fn disable(project: &Project, name: &str) -> Result<bool> {
 
 fn set(text: &ConfigText, document: &mut Value, name: &str, enabled: bool) -> Result<bool> {
     let entry = find_by_name(text, document, name)?;
-    if entry.get("enabled").map_or(true, |now| now == &json!(true)) == enabled {
+    if entry.get("enabled").is_none_or(|now| now == &json!(true)) == enabled {
         return Ok(false);
     }
     if let Some(map) = entry.as_object_mut() {

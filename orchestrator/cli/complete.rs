@@ -1,8 +1,6 @@
 //! Completions: a script per shell that asks the program, which knows the names of connections,
 //! streams, destinations and runs.
 
-use std::ffi::OsString;
-
 use clap::{Arg, Command};
 use clap_complete::CompleteEnv;
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
@@ -56,9 +54,8 @@ fn offering(command: Command) -> Command {
 
 fn offer(arg: Arg) -> Arg {
     let value = arg.get_value_names().and_then(|names| names.first()).map(ToString::to_string);
-    let id = arg.get_id().as_str().to_owned();
-    let names: fn() -> Vec<String> = match (id.as_str(), value.as_deref()) {
-        ("stream" | "drop", _) | (_, Some("STREAM")) => streams,
+    let names: fn() -> Vec<String> = match (arg.get_long(), value.as_deref()) {
+        (Some("stream" | "drop"), _) | (_, Some("STREAM")) => streams,
         (_, Some("NAME")) => connections,
         (_, Some("RUN")) => runs,
         (_, Some("DESTINATION")) => destinations,

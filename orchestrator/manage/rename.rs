@@ -7,7 +7,7 @@ use waybill_protocol::{Connector, Error, Result};
 use super::add::free;
 use crate::secrets::section::{self, Copied};
 use crate::store::config::ConfigText;
-use crate::store::edit::{edit, ensure_id, find_by_name};
+use crate::store::edit::{edit, find_by_name};
 use crate::store::name::check_name;
 use crate::store::project::Project;
 
@@ -31,7 +31,6 @@ pub fn rename(project: &Project, from: &str, to: &str, registry: &[Box<dyn Conne
             Error::config(format!("connection {from:?} has that name already")).hint("give another name")
         );
     }
-    ensure_id(project, from)?;
     let good = |text: &ConfigText, document: &mut Value| {
         find_by_name(text, document, from)?;
         // Another spelling of the same name is no other connection.

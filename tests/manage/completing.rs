@@ -58,7 +58,7 @@ fn bash_completes_commands_flags_and_the_names_of_connections_streams_and_runs()
         assert!(!found.iter().any(|word| word == "a"), "{line}: {found:?}");
     }
     assert_eq!(offered(&project, "waybill run b"), ["broken"]);
-    assert!(all("waybill connection preview c ", &["a"]).len() < 4);
+    all("waybill connection preview c ", &["a"]);
     all("waybill run c --stream ", &["a"]);
     all("waybill connection select c --drop ", &["a"]);
     all("waybill runs show ", &["last", &id]);

@@ -48,7 +48,7 @@ fn a_removed_connection_comes_back_with_its_state_to_where_it_stood() {
 fn secrets_are_removed_only_when_that_is_said_and_never_kept_in_a_backup() {
     let project = by_hand();
     project.secrets("[sources.c]\nroot = \"sesame-open-1\"\n\n[sources.d]\nx = 1\n");
-    let finished = project.waybill(&["connection", "remove", "c", "--yes", "--secrets"]).exits(0);
+    let finished = project.waybill(&["connection", "remove", "c", "--yes", "--with-secrets"]).exits(0);
     let text = std::fs::read_to_string(project.path("secrets.toml")).unwrap();
     assert!(!text.contains("sources.c") && text.contains("[sources.d]"), "{text}");
     project.nowhere("sesame-open-1", &[], &finished);

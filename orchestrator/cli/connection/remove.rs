@@ -28,7 +28,7 @@ pub struct RemoveArgs {
     yes: bool,
     /// Remove its secrets from secrets.toml too: `restore` brings back their names only
     #[arg(long)]
-    secrets: bool,
+    with_secrets: bool,
     /// Wait for a run that is going on, this long; otherwise it is refused
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=31_536_000))]
     wait_lock: Option<u64>,
@@ -69,7 +69,7 @@ pub(super) async fn remove(terminal: &Terminal, project: &Project, args: RemoveA
         terminal.note("waiting for a run that may be going on");
     }
     let work = async {
-        let (place, name, secrets) = (project.clone(), args.name.clone(), args.secrets);
+        let (place, name, secrets) = (project.clone(), args.name.clone(), args.with_secrets);
         let work = tokio::task::spawn_blocking(move || manage::remove(&place, &name, patience, secrets));
         let removed = work.await.map_err(|e| Error::internal("removing broke off").cause(e))??;
         if terminal.json_wanted() {
@@ -83,7 +83,7 @@ pub(super) async fn remove(terminal: &Terminal, project: &Project, args: RemoveA
             ([], _) => {}
             (names, true) => terminal.note(&format!("  its secrets were removed too: {}", names.join(", "))),
             (names, false) => terminal.note(&format!(
-                "  its secrets stay in secrets.toml: {}; --secrets removes them too",
+                "  its secrets stay in secrets.toml: {}; --with-secrets removes them too",
                 names.join(", ")
             )),
         }

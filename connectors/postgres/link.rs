@@ -337,6 +337,12 @@ impl Server {
         self.way.close().await;
     }
 
+    /// Says that its session was given up without an end. The server itself may live on, in what
+    /// is being cancelled there.
+    pub(super) fn given_up(&self) {
+        self.say_closed(format!("gave up the connection to {}", self.target));
+    }
+
     fn say_closed(&self, message: String) {
         if self.announced.swap(false, Ordering::SeqCst) {
             let role = self.ctx.role.to_owned();
@@ -370,11 +376,5 @@ impl Server {
         let mut cleanups = lock(&self.cleanups);
         cleanups.retain(|task| !task.is_finished());
         cleanups.push(task);
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.say_closed(format!("gave up the connection to {}", self.target));
     }
 }

@@ -89,7 +89,17 @@ fn rows_come_through_ssh_and_nothing_is_left_of_it() {
     wrong(json!({"key": sshd.file("locked_key")}), 1, &["does not let this key in", "ssh-add"]);
     wrong(json!({"known_hosts": sshd.file("nobody_known")}), 1, &["is not known here", "compare the key"]);
     wrong(json!({"key": "no-such-key"}), 3, &["tunnel.key: there is no file"]);
-    wrong(json!({"host": "no.such.host.invalid"}), 1, &["ssh host"]);
+    // Whether a name is wrong or cannot be looked up, only a name server knows.
+    project.edit(|config| {
+        config["connections"][0]["schema"]["tunnel"] = sshd.tunnel(json!({"host": "no.such.host.invalid"}))
+    });
+    let finished = project.run();
+    assert!([1, 75].contains(&finished.code), "{finished:?}");
+    finished.says(&["no.such.host.invalid"]);
+    let said =
+        project.log().named("process.output").iter().any(|line| line.to_string().contains("not resolve"));
+    assert!(said, "ssh's own words are in the record");
+    wait_until_gone(&project);
     // A host key that nobody knew is taken where that was asked for.
     let taken = json!({"known_hosts": sshd.file("nobody_known"), "new_hosts": "accept"});
     project.edit(|config| config["connections"][0]["schema"]["tunnel"] = sshd.tunnel(taken));

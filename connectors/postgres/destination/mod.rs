@@ -55,6 +55,12 @@ struct PgDestination {
     desk: Arc<Desk>,
 }
 
+impl Drop for PgDestination {
+    fn drop(&mut self) {
+        self.desk.server.given_up();
+    }
+}
+
 #[async_trait]
 impl Destination for PgDestination {
     fn capabilities(&self) -> Capabilities {

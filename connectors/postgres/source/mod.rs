@@ -40,6 +40,12 @@ struct PostgresSource {
     server: Arc<Server>,
 }
 
+impl Drop for PostgresSource {
+    fn drop(&mut self) {
+        self.server.given_up();
+    }
+}
+
 #[async_trait]
 impl Source for PostgresSource {
     async fn check(&self) -> Result<Vec<Check>> {

@@ -75,7 +75,8 @@ fn a_secret_is_entered_unseen_and_streams_are_chosen_later() {
         .shows("saved")
         .shows("in secrets.toml")
         .escape();
-    screen.shows("What to do?").enter().shows("What to do with it?").takes("Streams");
+    // The list remembers where it was: at the secrets.
+    screen.shows("What to do?").takes("● c").shows("What to do with it?").takes("Streams");
     screen.shows("Load which streams?").shows("1 marked").types("one ").shows("2 marked").enter();
     // How one of them is loaded is changed before it is saved.
     screen.shows("Save, or change").takes("public.one").shows("How is public.one loaded?").takes("Columns");

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use super::address::Address;
 use super::session::text;
+use super::sql::literal;
 
 /// How long may be looked, whatever for.
 const LOOK: Duration = Duration::from_secs(2);
@@ -37,7 +38,7 @@ pub(super) async fn look(
     let look = async {
         match error {
             sqlx::Error::Database(report) if report.code().is_some_and(|code| code == "3D000") => {
-                databases(options).await
+                databases(options, &address.database).await
             }
             // Through a tunnel the names and addresses are those of its far end.
             sqlx::Error::Io(io) if !tunnelled && !address.host.starts_with('/') && !reached(io) => {
@@ -88,17 +89,27 @@ async fn addresses(address: &Address) -> Option<Found> {
     Some(Found::Addresses { tried, answers })
 }
 
-/// With the same login, in a database that every server has.
-async fn databases(options: &PgConnectOptions) -> Option<Found> {
+/// With the same login, in a database that every server has. First come those that begin as the
+/// wanted one does.
+async fn databases(options: &PgConnectOptions, wanted: &str) -> Option<Found> {
+    let start: String = wanted.chars().take(3).collect();
     let sql = format!(
         "SELECT datname::text FROM pg_catalog.pg_database WHERE datallowconn AND NOT datistemplate \
-         AND pg_catalog.has_database_privilege(oid, 'CONNECT') ORDER BY 1 LIMIT {DATABASES}"
+         AND pg_catalog.has_database_privilege(oid, 'CONNECT') \
+         ORDER BY lower(left(datname, 3)) <> lower({}), 1 LIMIT {}",
+        literal(&start),
+        DATABASES + 1
     );
     for database in ["postgres", "template1"] {
         let Ok(mut conn) = options.clone().database(database).connect().await else { continue };
         let rows = sqlx::raw_sql(AssertSqlSafe(sql.clone())).fetch_all(&mut conn).await;
         let _ = conn.close().await;
-        let names = rows.ok()?.iter().filter_map(|row| text(row, 0).ok().flatten()).collect();
+        let mut names: Vec<String> =
+            rows.ok()?.iter().filter_map(|row| text(row, 0).ok().flatten()).collect();
+        if names.len() > DATABASES {
+            names.truncate(DATABASES);
+            names.push("…".to_owned());
+        }
         return Some(Found::Databases(names));
     }
     None

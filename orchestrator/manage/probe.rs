@@ -135,7 +135,8 @@ async fn checks(role: &str, sessions: &Sessions, cancel: &CancellationToken) -> 
     found.into_iter().map(|check| clean(&redactor, check)).collect()
 }
 
-fn clean(redactor: &Redactor, mut check: Check) -> Check {
+/// A finding without any secret.
+pub(crate) fn clean(redactor: &Redactor, mut check: Check) -> Check {
     let clean = |text: &mut String| *text = redactor.redact(text).into_owned();
     clean(&mut check.detail);
     check.warning.iter_mut().for_each(clean);

@@ -30,6 +30,21 @@ pub struct Revised {
 }
 
 impl Revised {
+    /// From an entry to an entry, with secrets written (a value) or taken out (none).
+    pub fn of(
+        name: &str,
+        before: Value,
+        after: Value,
+        secrets: &SecretChanges,
+        notes: Vec<String>,
+    ) -> Revised {
+        let names = |set: bool| {
+            secrets.iter().filter(|(_, new)| new.is_some() == set).map(|(key, _)| key.clone()).collect()
+        };
+        let (secrets_set, secrets_unset) = (names(true), names(false));
+        Revised { name: name.to_owned(), before, after, secrets_set, secrets_unset, notes }
+    }
+
     /// Whether anything is not as it was.
     pub fn changed(&self) -> bool {
         self.before != self.after || !self.secrets_set.is_empty() || !self.secrets_unset.is_empty()
@@ -72,17 +87,7 @@ pub fn revise(
             return Err(error);
         }
     };
-    let names = |set: bool| {
-        secrets.iter().filter(|(_, new)| new.is_some() == set).map(|(key, _)| key.clone()).collect()
-    };
-    Ok(Revised {
-        name: name.to_owned(),
-        before,
-        after,
-        secrets_set: names(true),
-        secrets_unset: names(false),
-        notes: tried.notes,
-    })
+    Ok(Revised::of(name, before, after, &secrets, tried.notes))
 }
 
 /// Saves an entry that was changed elsewhere, in a dialogue or an editor, since it stood there as

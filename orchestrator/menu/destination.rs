@@ -1,15 +1,16 @@
 //! Where data goes: destinations are tested, added, edited, removed, and one is the default.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use waybill_protocol::{Error, Result, Role};
 
 use super::add::connector;
 use super::fields::{self, Sheet, form, usual_ones};
 use super::{Menu, survives};
 use crate::cli::prompt::{Ask, Choice, Item, ask, choose, confirm};
+use crate::manage::destinations::{self, Change};
 use crate::manage::{SecretChanges, ensure_config, merge};
 use crate::secrets::{Place, SecretsFile, set};
-use crate::store::config::{EMBEDDED_NAME, EMBEDDED_PATH, EMBEDDED_TYPE, load};
+use crate::store::config::{EMBEDDED_NAME, load};
 use crate::store::edit::edit;
 use crate::store::name::check_name;
 
@@ -121,29 +122,9 @@ fn save_new(
     secrets: &SecretChanges,
 ) -> Result<()> {
     ensure_config(menu.project)?;
-    write_secrets(menu, name, secrets)?;
-    edit(menu.project, &menu.registry, |_, document| {
-        let wrong = || {
-            Error::config("destinations must be an object").hint("write \"destinations\": {} into the config")
-        };
-        let root = document.as_object_mut().ok_or_else(wrong)?;
-        // The embedded one is there only while the config names none: what uses it must go on to.
-        if !root.contains_key("destinations") {
-            let embedded = json!({EMBEDDED_NAME: {"type": EMBEDDED_TYPE, "path": EMBEDDED_PATH}});
-            root.insert("destinations".to_owned(), embedded);
-            root.entry("destination").or_insert_with(|| json!(EMBEDDED_NAME));
-        }
-        let all = root.get_mut("destinations").and_then(Value::as_object_mut).ok_or_else(wrong)?;
-        if all.contains_key(name) {
-            return Err(
-                Error::config(format!("there is a destination {name} already")).hint("choose another name")
-            );
-        }
-        let mut entry = Map::from_iter([("type".to_owned(), json!(system))]);
-        entry.extend(settings.clone());
-        all.insert(name.to_owned(), Value::Object(entry));
-        Ok(())
-    })
+    let new = secrets.iter().filter_map(|(key, value)| value.clone().map(|value| (key.clone(), value)));
+    let change = Change { settings: settings.clone(), secrets: new.collect(), ..Change::default() };
+    destinations::add(menu.project, name, system, &change, false)
 }
 
 fn write_secrets(menu: &Menu<'_>, name: &str, secrets: &SecretChanges) -> Result<()> {

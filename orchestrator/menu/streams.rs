@@ -15,7 +15,7 @@ use crate::manage::{entry_of, revise_from};
 use crate::run::sessions::Sessions;
 use crate::store::config::load;
 use crate::store::glob::{fits, is_pattern};
-use crate::summary::units::{count, counted};
+use crate::summary::units::counted;
 
 /// Up to so many streams are all marked at first.
 const FEW: usize = 12;
@@ -47,7 +47,7 @@ pub(super) fn wants_path(connector: &dyn Connector) -> bool {
 /// What a person sees of a stream in a list.
 pub(super) fn item(stream: &CatalogStream, plan: &Plan) -> Item {
     let mut about = vec![counted(stream.schema.fields().len() as u64, "column")];
-    about.extend(stream.rows.map(|rows| format!("~{} rows", count(rows))));
+    about.extend(stream.rows.map(|rows| format!("~{}", counted(rows, "row"))));
     about.push(plan.how());
     Item::new(stream.name.clone(), about.join(" · "))
 }

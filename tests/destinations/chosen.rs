@@ -69,3 +69,20 @@ fn several_are_tested_and_the_summary_names_the_command_that_shows_more() {
     project.waybill(&["destination", "test"]).exits(3).says(&["2 tested"]);
     project.waybill(&["destination", "list"]).exits(0).says(&["invalid", "no connector"]);
 }
+
+#[test]
+fn what_goes_to_the_embedded_destination_still_does_beside_a_new_one() {
+    let project = project();
+    project.edit(|config| drop(config.as_object_mut().unwrap().remove("destinations")));
+    project.run().exits(0);
+    project.waybill(&["destination", "add", "lake", "sqlite", "--set", "path=lake.db"]).exits(0);
+    let config = project.config();
+    assert_eq!(config["destination"], "local", "{config}");
+    assert_eq!(config["destinations"]["local"], json!({"type": "sqlite", "path": "waybill.db"}));
+    project.run().exits(0);
+    assert_eq!(project.value("SELECT count(*) FROM a"), "1");
+    // Where nothing goes to it, the first one is the default.
+    project.file("config.json", "{\"version\": 1, \"connections\": []}");
+    project.waybill(&["destination", "add", "lake", "sqlite", "--set", "path=lake.db"]).exits(0);
+    assert_eq!(project.config()["destination"], "lake");
+}

@@ -137,17 +137,7 @@ fn dry(
 ) -> Result<Revised> {
     let after = Value::Object(after);
     let trial = manage::trial_of(project, name, &after, secrets, registry)?;
-    let names = |set: bool| {
-        secrets.iter().filter(|(_, new)| new.is_some() == set).map(|(key, _)| key.clone()).collect()
-    };
-    Ok(Revised {
-        name: name.to_owned(),
-        before,
-        after,
-        secrets_set: names(true),
-        secrets_unset: names(false),
-        notes: trial.notes,
-    })
+    Ok(Revised::of(name, before, after, secrets, trial.notes))
 }
 
 /// A JSON merge patch (RFC 7386): members are replaced, null takes one out.

@@ -99,15 +99,8 @@ impl Systems {
     }
 
     /// A finding without any secret.
-    pub(crate) fn clean_check(&self, mut check: Check) -> Check {
-        let clean = |text: &mut String| *text = self.redactor.redact(text).into_owned();
-        clean(&mut check.detail);
-        check.warning.iter_mut().for_each(clean);
-        if let Some(error) = &mut check.error {
-            clean(&mut error.message);
-            error.hint.iter_mut().chain(&mut error.cause).for_each(clean);
-        }
-        check
+    pub(crate) fn clean_check(&self, check: Check) -> Check {
+        crate::manage::probe::clean(&self.redactor, check)
     }
 
     /// What the connectors warned of so far, and what resolving found.

@@ -5,13 +5,14 @@ use waybill_protocol::{Error, Result};
 
 use super::blueprint::{Blueprint, Change, validate};
 use crate::secrets::{NewValue, Place, SecretsFile, set, unset};
-use crate::store::config::LoadedConfig;
+use crate::store::config::{EMBEDDED_NAME, EMBEDDED_PATH, EMBEDDED_TYPE, LoadedConfig};
 use crate::store::edit::edit;
 use crate::store::name::check_name;
 use crate::store::project::{Origin, Project};
 use crate::store::shape::Shape;
 
-/// Adds a destination; a first one, or `default`, becomes the default.
+/// Adds a destination. It becomes the default where `default` says so, or where it is the first and no
+/// connection goes to the embedded one; what does goes on to do so, and that is written down then.
 pub fn add(project: &Project, name: &str, system: &str, change: &Change, default: bool) -> Result<()> {
     check_name("destination name", name)?;
     let blueprint = Blueprint::of(system)?;
@@ -23,6 +24,7 @@ pub fn add(project: &Project, name: &str, system: &str, change: &Change, default
     write_secrets(project, name, change)?;
     let added = edit(project, &waybill_connectors::registry(), |_, document| {
         let map = object(document)?;
+        keep_embedded(map, name);
         let known = map.get("destinations").and_then(Value::as_object);
         let first = known.is_none_or(Map::is_empty);
         if known.is_some_and(|known| known.contains_key(name)) {
@@ -45,6 +47,19 @@ pub fn add(project: &Project, name: &str, system: &str, change: &Change, default
         }
     }
     added
+}
+
+/// The embedded destination is there only while the config names none: where connections go to it,
+/// it is written down before another one comes.
+fn keep_embedded(map: &mut Map<String, Value>, name: &str) {
+    let follows = |entry: &Value| entry.get("destination").is_none_or(|own| own == EMBEDDED_NAME);
+    let used = map.get("connections").and_then(Value::as_array).is_some_and(|all| all.iter().any(follows));
+    let none = map.get("destinations").is_none_or(|all| all.as_object().is_some_and(Map::is_empty));
+    if used && none && name != EMBEDDED_NAME {
+        let embedded = json!({EMBEDDED_NAME: {"type": EMBEDDED_TYPE, "path": EMBEDDED_PATH}});
+        map.insert("destinations".to_owned(), embedded);
+        map.entry("destination").or_insert_with(|| json!(EMBEDDED_NAME));
+    }
 }
 
 pub(super) fn object(document: &mut Value) -> Result<&mut Map<String, Value>> {

@@ -13,6 +13,7 @@ use waybill_protocol::ErrorRecord;
 use super::probe::Probe;
 use crate::store::config::{LoadedConfig, load};
 use crate::store::project::Project;
+use crate::summary::units::counted;
 
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
@@ -168,8 +169,8 @@ fn configured(project: &Project, command: Command<'_>, area: &mut Area<'_>) -> O
         }
     };
     let on = config.valid().filter(|connection| connection.enabled).count();
-    let all = config.connections.len();
-    area.ok(&file, format!("{all} connections, {on} of them enabled and valid"));
+    let all = counted(config.connections.len() as u64, "connection");
+    area.ok(&file, format!("{all}, {on} of them enabled and valid"));
     for invalid in config.invalid_destinations.iter().chain(config.invalid()) {
         let what = match (invalid.index, &invalid.name) {
             (Some(index), None) => format!("connections[{index}]"),

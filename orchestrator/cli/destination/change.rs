@@ -3,14 +3,14 @@
 use std::io::Read;
 
 use clap::Args;
-use dialoguer::{Input, Select};
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
-use waybill_protocol::{Error, Result};
+use waybill_protocol::{Error, Kind, Result};
 
 use super::show;
 use crate::cli::connection::session::until_signal;
 use crate::cli::next;
+use crate::cli::prompt::{Ask, Choice, Item, ask, choose};
 use crate::cli::secrets::input::SecretFlags;
 use crate::cli::terminal::Terminal;
 use crate::manage::destinations::{self as manage, Blueprint, Change};
@@ -77,8 +77,9 @@ pub(super) async fn add(terminal: &Terminal, project: &Project, mut args: AddArg
     let system = match args.system {
         Some(system) => system,
         None if terminal.interactive() => {
-            asked("type", Select::new().with_prompt("type").items(&systems).default(0).interact())
-                .map(|at| systems.get(at).cloned().unwrap_or_default())?
+            let items: Vec<Item> = systems.iter().map(|system| Item::new(system.as_str(), "")).collect();
+            let chosen = choose(terminal, &Choice::new("Which system?", &items))?;
+            chosen.and_then(|at| systems.get(at).cloned()).ok_or_else(given_up)?
         }
         None => {
             let message = format!("TYPE is missing: one of {}", systems.join(", "));
@@ -102,8 +103,8 @@ pub(super) async fn add(terminal: &Terminal, project: &Project, mut args: AddArg
             let message = format!("{} is missing: {flag}{}{value}", setting.key, setting.key);
             return Ok(terminal.usage("destination add", &message));
         }
-        terminal.note(&setting.about);
-        let text: String = asked(&setting.key, Input::new().with_prompt(&setting.key).interact_text())?;
+        let question = Ask { help: &setting.about, ..Ask::new(&setting.key) };
+        let text = ask(terminal, &question)?.ok_or_else(given_up)?;
         change.settings.insert(setting.key.clone(), blueprint.read(&setting.key, &text)?);
     }
     if let Err(error) = manage::add(project, &args.name, &system, &change, args.default) {
@@ -117,8 +118,9 @@ pub(super) async fn add(terminal: &Terminal, project: &Project, mut args: AddArg
     saved(terminal, project, &args.name, "added", &change, args.settings.test).await
 }
 
-fn asked<T>(what: &str, answer: dialoguer::Result<T>) -> Result<T> {
-    answer.map_err(|e| Error::config(format!("{what} could not be asked for: {e}")))
+/// What a question that was left by Escape means here.
+fn given_up() -> Error {
+    Error::new(Kind::Cancelled, "nothing was saved")
 }
 
 /// Changes a destination.

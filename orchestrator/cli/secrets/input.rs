@@ -4,9 +4,9 @@
 use std::io::{IsTerminal, Read};
 
 use clap::Args;
-use dialoguer::Password;
-use waybill_protocol::{Error, Result, Secret};
+use waybill_protocol::{Error, Kind, Result, Secret};
 
+use crate::cli::prompt::{self, Ask};
 use crate::cli::terminal::Terminal;
 use crate::secrets::NewValue;
 
@@ -85,10 +85,9 @@ pub fn secret(terminal: &Terminal, name: &str) -> Result<std::result::Result<Sec
                 "the value of {name} is missing: pipe it in, or give a reference (--env, --file, --command)"
             )));
         }
-        let asked = Password::new().with_prompt(format!("{name} (hidden)")).interact();
-        let text =
-            asked.map_err(|e| Error::config(format!("{name} could not be asked for: {e}")).cause(e))?;
-        return Ok(Ok(Secret::new(text)));
+        let label = format!("{name} (hidden)");
+        let asked = prompt::secret(terminal, &Ask::new(&label))?;
+        return asked.map(Ok).ok_or_else(|| Error::new(Kind::Cancelled, "nothing was entered"));
     }
     let mut bytes = Vec::new();
     let read = std::io::stdin().lock().take(MOST_BYTES + 1).read_to_end(&mut bytes);

@@ -1,10 +1,10 @@
 //! Asking for streams where none was named.
 
-use dialoguer::{Confirm, MultiSelect};
-use waybill_protocol::{Error, Kind, Result};
+use waybill_protocol::{Error, Result};
 
 use super::instruct::Instruction;
-use crate::run::Stop;
+use crate::cli::prompt::{self, Choice, Item};
+use crate::cli::terminal::Terminal;
 use crate::store::config::Connection;
 
 /// What is said where there is nobody to ask: the missing flags.
@@ -22,53 +22,36 @@ pub(super) fn unconfirmed(connection: &Connection, instruction: Instruction) -> 
 }
 
 /// Asks whether it is meant.
-pub(super) fn confirm(connection: &Connection, streams: &[String], instruction: Instruction) -> Result<bool> {
+pub(super) fn confirm(
+    terminal: &Terminal,
+    connection: &Connection,
+    streams: &[String],
+    instruction: Instruction,
+) -> Result<bool> {
     let what = match streams {
         [one] => one.clone(),
         several => format!("{} streams", several.len()),
     };
     let question =
         format!("{} {what} of {}: the next run loads everything again?", instruction.word(), connection.name);
-    listening()?;
-    Confirm::new()
-        .with_prompt(question)
-        .default(false)
-        .interact_opt()
-        .map(|answer| answer == Some(true))
-        .map_err(|_| {
-            let _ = console::Term::stderr().show_cursor();
-            Error::new(Kind::Cancelled, "nothing was changed")
-        })
-}
-
-/// Signals are caught, so that Ctrl-C ends a question and not the program with its cursor hidden.
-fn listening() -> Result<()> {
-    Stop::new().listen().map_err(|e| Error::internal(format!("signals cannot be caught: {e}")).cause(e))
+    Ok(prompt::confirm(terminal, &question, false)? == Some(true))
 }
 
 /// Asks which streams are meant; `None` where the person wants none.
 pub(super) fn choose(
+    terminal: &Terminal,
     connection: &Connection,
     streams: &[String],
     instruction: Instruction,
 ) -> Result<Option<Vec<String>>> {
-    let name = &connection.name;
-    let word = instruction.word();
+    let (name, word) = (&connection.name, instruction.word());
     if streams.is_empty() {
         return Err(Error::config(format!("{name} has no streams"))
-            .hint("select some in config.json; `waybill connection discover` shows what there is"));
+            .hint(format!("choose some: waybill connection select {name}")));
     }
-    listening()?;
-    let asked = MultiSelect::new()
-        .with_prompt(format!("{word} which streams of {name}? (space marks, enter goes on, escape leaves)"))
-        .items(streams)
-        .report(false)
-        .interact_opt()
-        .map_err(|_| {
-            let _ = console::Term::stderr().show_cursor();
-            Error::new(Kind::Cancelled, "nothing was chosen, and nothing was changed")
-        })?;
-    let chosen = asked.unwrap_or_default();
+    let items: Vec<Item> = streams.iter().map(|stream| Item::new(stream.as_str(), "")).collect();
+    let label = format!("{word} which streams of {name}?");
+    let chosen = prompt::choose_many(terminal, &Choice::new(&label, &items))?.unwrap_or_default();
     let chosen: Vec<String> = chosen.into_iter().filter_map(|index| streams.get(index).cloned()).collect();
     Ok((!chosen.is_empty()).then_some(chosen))
 }

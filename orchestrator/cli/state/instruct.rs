@@ -108,7 +108,7 @@ pub(super) fn instruct(
             terminal.error(&choose::unasked(connection, instruction));
             return Ok(USAGE);
         }
-        (false, true) => match choose::choose(connection, &candidates(connection), instruction)? {
+        (false, true) => match choose::choose(terminal, connection, &candidates(connection), instruction)? {
             Some(chosen) => chosen,
             None => {
                 terminal.note("nothing was changed");
@@ -122,7 +122,7 @@ pub(super) fn instruct(
             return Ok(USAGE);
         }
         // Where nobody sits, the command line itself is the answer.
-        if terminal.interactive() && !choose::confirm(connection, &streams, instruction)? {
+        if terminal.interactive() && !choose::confirm(terminal, connection, &streams, instruction)? {
             terminal.note("nothing was changed");
             return Ok(0);
         }

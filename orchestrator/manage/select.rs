@@ -160,6 +160,7 @@ fn put(
         (None, Some(stream)) if wish.propose => {
             let proposal = propose(stream);
             reasons = proposal.reasons;
+            reasons.extend(proposal.alternative.map(|(entry, when)| another_way(&entry, &when)));
             proposal.entry
         }
         (None, _) => Map::from_iter([("name".to_owned(), json!(name))]),
@@ -186,6 +187,15 @@ fn put(
         None => list.push(after.clone()),
     }
     Ok(Some(StreamChange { stream: name.to_owned(), before, after: Some(after), reasons }))
+}
+
+/// The alternative of a proposal, as flags and in words.
+fn another_way(entry: &Map<String, Value>, when: &str) -> String {
+    let flags = ["mode", "write", "cursor"].into_iter().filter_map(|key| {
+        let value = entry.get(key).and_then(Value::as_str)?;
+        Some(format!("--{key} {value}"))
+    });
+    format!("or {}, {when}", flags.collect::<Vec<_>>().join(" "))
 }
 
 fn columns_exist(entry: &Map<String, Value>, stream: &CatalogStream) -> Result<()> {

@@ -115,6 +115,7 @@ fn settings(menu: &Menu<'_>, answers: &mut Answers) -> Result<Go> {
     }
     answers.named = found.streams;
     answers.proposal = found.name;
+    answers.plans.clear();
     Ok(Go::On(Step::Name))
 }
 
@@ -253,6 +254,8 @@ async fn test(menu: &Menu<'_>, answers: &mut Answers) -> Result<Go> {
         let Some(tested) = tested else { return Ok(Go::Back(Step::Destination)) };
         trouble::show(menu, &tested)?;
         if tested.passed {
+            // It may be another source than the one that was looked at before.
+            answers.found.clear();
             return Ok(Go::On(Step::Streams));
         }
         loop {
@@ -404,8 +407,9 @@ async fn review(menu: &Menu<'_>, answers: &mut Answers) -> Result<Go> {
 /// Saves the connection; false where that was refused, which is shown.
 fn save(menu: &Menu<'_>, answers: &Answers) -> Result<bool> {
     let draft = draft(menu, answers)?;
-    let words = words(answers);
-    menu.say_command(&words);
+    menu.say_command(&words(answers));
+    let each = answers.plans.iter().filter_map(|plan| plan.words(None, true));
+    each.for_each(|words| streams::say_select(menu, &answers.name, &words));
     match survives(menu, manage::add(menu.project, &draft, &menu.registry))? {
         None => Ok(false),
         Some(added) => {
@@ -429,7 +433,7 @@ fn words(answers: &Answers) -> Vec<String> {
     if let Some(destination) = &answers.destination {
         words.extend(["--destination".to_owned(), destination.clone()]);
     }
-    for plan in &answers.plans {
+    for plan in answers.plans.iter().filter(|plan| !plan.by_file()) {
         words.extend(["--stream".to_owned(), plan.entry_name().to_owned()]);
     }
     words

@@ -33,7 +33,9 @@ pub(super) async fn connection(menu: &Menu<'_>, name: &str) -> Result<()> {
             menu.terminal.note(&format!("there is no connection {name} any more"));
             return Ok(());
         };
-        let above = format!("\n{name} · {} · {}", row.way, row.last());
+        let known = [row.way.clone(), row.last(), row.standing.clone()];
+        let known: Vec<String> = known.into_iter().filter(|text| !text.is_empty()).collect();
+        let above = format!("\n{name} · {}", known.join(" · "));
         let texts = actions(row.enabled);
         let items: Vec<Item> = texts.iter().map(|(text, detail)| Item::new(*text, *detail)).collect();
         let choice =

@@ -8,8 +8,11 @@ use super::{Menu, add, connection, destination, places, runs};
 use crate::cli::connection::way;
 use crate::cli::prompt::{Choice, Item, choose, choose_many};
 use crate::cli::runs::look::{age, status_word};
+use crate::cli::state::view::value_text;
 use crate::history::{RunEntry, with_archive};
-use crate::store::config::{LoadedConfig, load};
+use crate::store::config::{Connection, LoadedConfig, load};
+use crate::store::state::StateEntry;
+use crate::summary::units::counted;
 
 /// Shows the first screen until the person leaves.
 pub(super) async fn home(menu: &Menu<'_>) -> Result<()> {
@@ -86,7 +89,7 @@ pub(super) fn rows(config: &LoadedConfig, runs: &[RunEntry]) -> Vec<Row> {
                     name: connection.name.clone(),
                     enabled: Some(connection.enabled),
                     way: way(config, connection),
-                    streams: connection.streams.iter().filter(|stream| stream.enabled).count(),
+                    standing: standing(connection),
                     last: runs.iter().find(ours).map(told),
                     problem: None,
                 }
@@ -97,13 +100,34 @@ pub(super) fn rows(config: &LoadedConfig, runs: &[RunEntry]) -> Vec<Row> {
                 }),
                 enabled: None,
                 way: "invalid".to_owned(),
-                streams: 0,
+                standing: String::new(),
                 last: None,
                 problem: Some(invalid.error().message().to_owned()),
             },
         });
     }
     rows
+}
+
+/// How many streams there are, and how far they are by the config: asking the destination would wait.
+fn standing(connection: &Connection) -> String {
+    let streams = connection.streams.iter().filter(|stream| stream.enabled).count();
+    let mut parts = vec![counted(streams as u64, "stream")];
+    let states: Vec<(&String, &StateEntry)> = connection.state.iter().collect();
+    match states.as_slice() {
+        [] => {}
+        [(stream, StateEntry::Position { cursor: Some(cursor), .. })] => {
+            parts.push(format!("{stream} at {}", value_text(cursor)));
+        }
+        several => {
+            let waiting = several.iter().filter(|(_, entry)| entry.nonce().is_some()).count() as u64;
+            if waiting > 0 {
+                parts.push(format!("{} for the next run", counted(waiting, "instruction")));
+            }
+            parts.push(format!("{} with state", several.len() as u64 - waiting));
+        }
+    }
+    parts.join(", ")
 }
 
 /// Runs several connections: those that are enabled are marked.

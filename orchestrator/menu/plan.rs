@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 use waybill_protocol::CatalogStream;
 use waybill_protocol::stream::{SyncMode, WriteMode};
 
+use super::fields::shown;
 use crate::manage::propose::propose;
 
 /// What is decided about a stream.
@@ -139,6 +140,21 @@ impl Plan {
         self.onto(Value::Object(base))
     }
 
+    /// What makes its entry of nothing, or of what stands there: arguments of `connection select`.
+    /// None where nothing is left to say; `proposed` says that the proposal is selected already.
+    pub(super) fn words(&self, before: Option<&Value>, proposed: bool) -> Option<Vec<String>> {
+        let name = before.and_then(|entry| entry.get("name")).and_then(Value::as_str);
+        let bare = json!({"name": self.entry_name()});
+        let (before, after) = match before {
+            Some(before) => (before.clone(), self.onto(before.clone())),
+            None if proposed && self.file.is_none() => (Value::Object(self.base.clone()), self.entry()),
+            None => (bare, self.entry()),
+        };
+        let options = options(&before, &after);
+        let stream = ["--stream".to_owned(), name.unwrap_or(self.entry_name()).to_owned()];
+        (!options.is_empty()).then(|| stream.into_iter().chain(options).collect())
+    }
+
     /// The name of its entry.
     pub(super) fn entry_name(&self) -> &str {
         self.file.as_ref().map_or(&self.stream, |(name, _)| name)
@@ -150,6 +166,23 @@ impl Plan {
             *name = new;
         }
     }
+}
+
+/// The flags of `connection select` that make one entry of another.
+fn options(before: &Value, after: &Value) -> Vec<String> {
+    let members = |entry: &Value| entry.as_object().cloned().unwrap_or_default();
+    let (before, after) = (members(before), members(after));
+    let mut words = Vec::new();
+    for (key, value) in after.iter().filter(|(key, value)| *key != "name" && before.get(*key) != Some(value))
+    {
+        let list = value.as_array().map(|list| list.iter().map(|one| shown(Some(one))).collect::<Vec<_>>());
+        let text = list.map_or_else(|| shown(Some(value)), |list| list.join(","));
+        words.extend(["--set".to_owned(), format!("{key}={text}")]);
+    }
+    for key in before.keys().filter(|key| !after.contains_key(*key)) {
+        words.extend(["--unset".to_owned(), key.clone()]);
+    }
+    words
 }
 
 /// The entries of plans; files of one name in two folders get names of their own.
@@ -204,6 +237,24 @@ mod tests {
         plan.base.insert("lookback".to_owned(), json!("10m"));
         (plan.mode, plan.cursor) = (SyncMode::Incremental, Some("id".to_owned()));
         assert_eq!(plan.entry(), json!({"name": "other", "mode": "incremental", "cursor": "id"}));
+    }
+
+    #[test]
+    fn the_command_makes_the_same_entry() {
+        let words = |plan: &Plan, before: Option<&Value>, proposed| {
+            plan.words(before, proposed).map(|words| words.join(" ")).unwrap_or_default()
+        };
+        let mut plan = proposed(&stream("o", &["id"], &[]), false);
+        assert_eq!(words(&plan, None, true), "", "the proposal says it all");
+        (plan.columns, plan.write) = (Some(vec!["id".to_owned(), "n".to_owned()]), Some(WriteMode::Append));
+        assert_eq!(words(&plan, None, true), "--stream o --set columns=id,n --set write=append");
+        let before = json!({"name": "o", "mode": "incremental", "cursor": "id"});
+        assert_eq!(
+            words(&plan, Some(&before), false),
+            "--stream o --set columns=id,n --set write=append --unset mode --unset cursor"
+        );
+        let file = proposed(&stream("a/x.csv", &[], &[]), true);
+        assert_eq!(words(&file, None, true), "--stream x --set path=a/x.csv");
     }
 
     #[test]

@@ -284,21 +284,32 @@ fn save<'e>(
     plans: &[Plan],
     of: &dyn Fn(&CatalogStream) -> Option<&'e Value>,
 ) -> Result<()> {
-    let mut words: Vec<String> = ["connection", "select", name].map(str::to_owned).to_vec();
+    // First what is dropped and what is taken as proposed, then what is said of each stream.
+    let mut whole: Vec<String> = Vec::new();
+    let mut each: Vec<Vec<String>> = Vec::new();
     let mut after: Vec<Value> = Vec::new();
     for entry in entries {
         let stream = found.iter().find(|stream| of(stream) == Some(entry));
         match stream.map(|stream| (stream, plans.iter().find(|plan| plan.stream == stream.name))) {
             None => after.push(entry.clone()),
-            Some((_, Some(plan))) => after.push(plan.onto(entry.clone())),
-            Some((stream, None)) => words.extend(["--drop".to_owned(), stream.name.clone()]),
+            Some((_, Some(plan))) => {
+                after.push(plan.onto(entry.clone()));
+                each.extend(plan.words(Some(entry), false));
+            }
+            Some((stream, None)) => {
+                let dropped = entry.get("name").and_then(Value::as_str).unwrap_or(&stream.name);
+                whole.extend(["--drop".to_owned(), dropped.to_owned()]);
+            }
         }
     }
     for plan in plans {
         let is_new = found.iter().any(|stream| stream.name == plan.stream && of(stream).is_none());
         if is_new {
             after.push(plan.entry());
-            words.extend(["--stream".to_owned(), plan.stream.clone()]);
+            if !plan.by_file() {
+                whole.extend(["--stream".to_owned(), plan.stream.clone()]);
+            }
+            each.extend(plan.words(None, true));
         }
     }
     let mut schema: Map<String, Value> =
@@ -309,13 +320,23 @@ fn save<'e>(
         menu.terminal.note("nothing was changed");
         return Ok(());
     }
-    menu.say_command(&words);
+    if whole.iter().any(|word| word == "--stream") {
+        whole.push("--propose".to_owned());
+    }
+    each.splice(..0, (!whole.is_empty()).then_some(whole));
+    each.iter().for_each(|words| say_select(menu, name, words));
     let saved = revise_from(menu.project, name, before, &after, &Default::default(), &menu.registry);
     if let Some(revised) = survives(menu, saved)? {
         menu.terminal.note("saved");
         revised.notes.iter().for_each(|note| menu.terminal.warn(note));
     }
     Ok(())
+}
+
+/// Says the command that changes a selection.
+pub(super) fn say_select(menu: &Menu<'_>, name: &str, words: &[String]) {
+    let command = ["connection", "select", name].into_iter();
+    menu.say_command(&command.chain(words.iter().map(String::as_str)).collect::<Vec<_>>());
 }
 
 /// Shows the first rows of a stream that is chosen, or named.

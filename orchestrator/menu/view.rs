@@ -20,8 +20,8 @@ pub(super) struct Row {
     pub(super) enabled: Option<bool>,
     /// From where to where.
     pub(super) way: String,
-    /// How many streams are selected.
-    pub(super) streams: usize,
+    /// How many streams are selected, and how far they are, by the config.
+    pub(super) standing: String,
     /// The last run, where there is one: status, age, rows.
     pub(super) last: Option<(String, String, u64)>,
     /// What is wrong with the entry.
@@ -126,7 +126,8 @@ pub(super) fn home(home: &Home) -> Vec<(Item, Action)> {
         let pad = " ".repeat(wide.saturating_sub(row.name.chars().count()));
         let gap = " ".repeat(way.saturating_sub(row.way.chars().count()));
         let text = format!("{} {}{pad}", row.mark(), row.name);
-        let detail = format!("{}{gap}  {}", row.way, row.last());
+        let standing = if row.standing.is_empty() { String::new() } else { format!("  {}", row.standing) };
+        let detail = format!("{}{gap}  {}{standing}", row.way, row.last());
         items.push((Item::new(text, detail), Action::Connection(row.name.clone())));
     }
     if !home.rows.is_empty() {
@@ -183,7 +184,8 @@ mod tests {
 
     fn row(name: &str, enabled: Option<bool>, way: &str, last: Option<(&str, &str, u64)>) -> Row {
         let last = last.map(|(status, age, rows)| (status.to_owned(), age.to_owned(), rows));
-        Row { name: name.to_owned(), enabled, way: way.to_owned(), streams: 3, last, problem: None }
+        let standing = "3 streams, orders at 2024-05-01".to_owned();
+        Row { name: name.to_owned(), enabled, way: way.to_owned(), standing, last, problem: None }
     }
 
     fn picture(state: &Home) -> String {
@@ -198,6 +200,7 @@ mod tests {
     #[test]
     fn the_first_screen_shows_each_connection_and_how_it_went() {
         let mut broken = row("old", None, "invalid", None);
+        broken.standing = String::new();
         broken.problem = Some("type: no connector \"postgre\"; did you mean \"postgres\"?".to_owned());
         let state = Home {
             place: "/srv/shop".to_owned(),

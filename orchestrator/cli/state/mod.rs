@@ -18,7 +18,7 @@ mod streams;
 mod tests;
 mod verdict;
 mod verify;
-mod view;
+pub(crate) mod view;
 mod write;
 
 use clap::Subcommand;

@@ -187,7 +187,7 @@ fn row_text(row: &StateRow, standing: Standing) -> String {
 }
 
 /// A cursor, or what a stream of files shows in its place.
-pub(super) fn value_text(value: &Value) -> String {
+pub(crate) fn value_text(value: &Value) -> String {
     let number = |key: &str| value.get(key).and_then(Value::as_u64);
     match (value, number("files"), number("rows")) {
         (Value::Null, ..) => "the beginning".to_owned(),

@@ -32,6 +32,9 @@ pub struct CatalogStream {
     pub schema: SchemaRef,
     /// Columns of the primary key, in key order; empty where there is none.
     pub primary_key: Vec<String>,
+    /// Whether the system itself keeps that key unique among all rows of the stream: one read never
+    /// sends it twice.
+    pub distinct: bool,
     /// Columns that could serve as a cursor, best first.
     pub cursors: Vec<CursorCandidate>,
     /// Estimated rows.

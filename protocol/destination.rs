@@ -16,6 +16,7 @@ use crate::outlet::Payload;
 use crate::source::Check;
 use crate::state::StreamState;
 use crate::value::Verdict;
+use crate::wire::WireForm;
 
 /// What a destination can do.
 #[derive(Debug, Clone, Copy)]
@@ -156,6 +157,10 @@ pub struct StreamLoad {
     pub shared: bool,
     /// Whether rows carry the run id.
     pub metadata: bool,
+    /// Whether the source keeps the key unique itself: no key comes twice in an attempt.
+    pub distinct: bool,
+    /// The binary form that the rows come in, one that [`Destination::takes`]; absent: as Arrow.
+    pub wire: Option<WireForm>,
 }
 
 /// Where the rows of a load go.
@@ -268,6 +273,12 @@ pub trait Destination: Send + Sync {
     /// How it would hold a column. Pure.
     fn verdict(&self, field: &Field) -> Verdict;
 
+    /// Whether a load takes rows in a binary form, so that the table holds the same as if they had
+    /// been decoded. Changes nothing.
+    async fn takes(&self, _load: &StreamLoad, _form: &WireForm) -> Result<bool> {
+        Ok(false)
+    }
+
     /// Looks whether it can be reached and written; every finding. Leaves nothing behind.
     async fn check(&self) -> Result<Vec<Check>>;
 
@@ -325,7 +336,8 @@ pub trait Writer: Send {
     /// Makes the table fit the load: creates it (or a fresh, empty staging table), adds columns,
     /// widens types, checks ownership. The orchestrator has decided that the change is allowed.
     /// A table without an owner on record is refused (kind `permission`) unless `load.adopt`,
-    /// one of another connection unless `load.shared`.
+    /// one of another connection unless `load.shared`. A table that does not take `load.wire` any
+    /// more is an error of kind `schema`, to be tried again.
     async fn prepare(&mut self, load: &StreamLoad) -> Result<()>;
 
     /// Takes rows. On return they are out of memory or in a bounded buffer; not durable yet.
@@ -336,6 +348,12 @@ pub trait Writer: Send {
     /// orchestrator asks [`Destination::committed`]; whatever the answer, it calls `abort` before it
     /// uses the writer again.
     async fn commit(&mut self, commit: &Commit) -> Result<Receipt>;
+
+    /// Every row of a direct load was committed: builds what was put off until then (a key). The next
+    /// `prepare` does the same where it did not come to this.
+    async fn complete(&mut self, _stream: &str) -> Result<()> {
+        Ok(())
+    }
 
     /// Gives up everything since the last commit.
     async fn abort(&mut self) -> Result<()>;

@@ -363,6 +363,9 @@ pub enum Body {
         table: String,
         /// Whether it goes through a staging table.
         staged: bool,
+        /// The binary form in which rows travel undecoded; absent: they are decoded.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        wire: Option<String>,
         /// Rows expected, where known.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         rows_expected: Option<u64>,

@@ -22,6 +22,7 @@ pub mod state;
 pub mod stream;
 pub mod tunnel;
 pub mod value;
+pub mod wire;
 
 pub use catalog::{Catalog, CatalogStream, CursorCandidate};
 pub use connector::{Connector, Erased, Role, Spec, System};
@@ -43,3 +44,4 @@ pub use stream::{
 };
 pub use tunnel::{CommandTunnel, LocalEnd, NewHosts, Pending, SshTunnel, Tunnel, TunnelSettings};
 pub use value::{Fidelity, IN_WINDOW_COLUMN, Logical, NATIVE_KEY, RUN_ID_COLUMN, Verdict};
+pub use wire::{WireForm, WireRows};

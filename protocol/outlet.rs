@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cursor::CursorValue;
 use crate::error::{Error, Result};
 use crate::state::Patch;
+use crate::wire::WireRows;
 
 /// The size at which a batch should be sent, bytes.
 pub const BATCH_BYTES: usize = 8 << 20;
@@ -103,6 +104,8 @@ pub struct Reject {
 pub enum Payload {
     /// Decoded rows with the columns of the stream's schema, in its order.
     Arrow(RecordBatch),
+    /// Undecoded rows in the form that was agreed on ([`StreamRead::wire`](crate::StreamRead::wire)).
+    Wire(WireRows),
 }
 
 impl Payload {
@@ -110,6 +113,7 @@ impl Payload {
     pub fn rows(&self) -> u64 {
         match self {
             Payload::Arrow(batch) => batch.num_rows() as u64,
+            Payload::Wire(wire) => wire.rows,
         }
     }
 
@@ -117,6 +121,7 @@ impl Payload {
     pub fn bytes(&self) -> usize {
         match self {
             Payload::Arrow(batch) => batch.get_array_memory_size(),
+            Payload::Wire(wire) => wire.bytes.capacity(),
         }
     }
 }

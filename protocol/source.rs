@@ -8,13 +8,14 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, CatalogStream};
 use crate::cursor::CursorValue;
 use crate::error::{ErrorRecord, Result};
 use crate::outlet::Outlet;
 use crate::state::StreamState;
 use crate::stream::StreamSelection;
 use crate::value::Logical;
+use crate::wire::WireForm;
 
 /// One finding of a check: what was looked at, and what is wrong with it, if anything.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -96,6 +97,28 @@ pub struct StreamRead {
     pub limit: Option<u64>,
     /// Whether the load goes to a staging table, so that a wider schema costs only a new start.
     pub staged: bool,
+    /// The binary form to send rows in, one that [`Source::wire`] offered; absent: as Arrow.
+    pub wire: Option<WireForm>,
+}
+
+impl StreamRead {
+    /// A request for every row of a found stream: staged, in no order, decoded.
+    pub fn whole(stream: &CatalogStream, selection: StreamSelection) -> StreamRead {
+        StreamRead {
+            selection,
+            stream: stream.name.clone(),
+            source: (stream.namespace.clone(), stream.table.clone()),
+            schema: Arc::clone(&stream.schema),
+            primary_key: stream.primary_key.clone(),
+            reading: Reading::Full,
+            ordered: false,
+            from: None,
+            to: None,
+            limit: None,
+            staged: true,
+            wire: None,
+        }
+    }
 }
 
 /// The unit of reading, of retrying and of parallelism.
@@ -171,6 +194,12 @@ pub trait Source: Send + Sync {
         false
     }
 
+    /// The binary form in which it could send a stream undecoded, where it has one; the orchestrator
+    /// asks the destination whether it takes that. Pure.
+    fn wire(&self, _read: &StreamRead) -> Option<WireForm> {
+        None
+    }
+
     /// Splits streams into slices. Every stream is in at least one slice; no row is in two.
     /// A stream that is not staged is one slice, and so is one read by cursor.
     async fn plan(&self, streams: &[Arc<StreamRead>], progress: &Progress) -> Result<Vec<Slice>>;
@@ -189,6 +218,9 @@ pub trait Source: Send + Sync {
     /// - When values do not fit the schema that was asked for and the policy is `evolve`, the
     ///   source sends a `Schema` with the wider types and returns; the orchestrator widens the
     ///   table and starts the attempt again with it.
+    /// - Where [`StreamRead::wire`] is set, every batch is [`Payload::Wire`](crate::Payload::Wire) in
+    ///   that form. Columns that cannot be had in it any more are an error of kind `schema`, to be
+    ///   tried again.
     /// - A send that is refused with kind `cancelled` means an orderly stop: return that error.
     async fn read(&self, slice: &Slice, progress: &Progress, outlet: &Outlet) -> Result<()>;
 

@@ -24,6 +24,7 @@ mod manage;
 mod menu;
 mod model;
 mod overwrite;
+mod passthrough;
 mod postgres;
 mod query;
 mod record;

@@ -109,6 +109,7 @@ fn catalog(name: &str, schema: Schema, extents: &[Extent], notes: Vec<String>) -
         kind: "files".to_owned(),
         schema: Arc::new(schema),
         primary_key: Vec::new(),
+        distinct: false,
         cursors: Vec::new(),
         rows: rows(extents),
         bytes: (!extents.is_empty()).then(|| extents.iter().map(|e| e.size).sum()),

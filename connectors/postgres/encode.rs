@@ -60,6 +60,29 @@ pub(crate) enum Form {
     Interval,
 }
 
+impl Form {
+    /// Its word in a [`WireForm`](waybill_protocol::WireForm).
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Form::Bool => "bool",
+            Form::Int2 => "int2",
+            Form::Int4 => "int4",
+            Form::Int8 => "int8",
+            Form::Float4 => "float4",
+            Form::Float8 => "float8",
+            Form::Numeric => "numeric",
+            Form::Text => "text",
+            Form::Jsonb => "jsonb",
+            Form::Uuid => "uuid",
+            Form::Bytea => "bytea",
+            Form::Date => "date",
+            Form::Time => "time",
+            Form::Timestamp => "timestamp",
+            Form::Interval => "interval",
+        }
+    }
+}
+
 /// Whether values of a logical type can be written in a form.
 pub(crate) fn fits(logical: Logical, form: Form) -> bool {
     use Form::{Float4, Float8, Int4, Int8, Numeric, Text};

@@ -64,6 +64,61 @@ pub(super) enum Wire {
     Interval,
 }
 
+impl Wire {
+    /// Its word in a [`WireForm`](waybill_protocol::WireForm).
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Wire::Bool => "bool",
+            Wire::Int2 => "int2",
+            Wire::Int4 => "int4",
+            Wire::Int8 => "int8",
+            Wire::Oid => "oid",
+            Wire::Float4 => "float4",
+            Wire::Float8 => "float8",
+            Wire::Numeric => "numeric",
+            Wire::Text => "text",
+            Wire::Jsonb => "jsonb",
+            Wire::Bytea => "bytea",
+            Wire::Uuid => "uuid",
+            Wire::Date => "date",
+            Wire::Time => "time",
+            Wire::Timestamp => "timestamp",
+            Wire::Interval => "interval",
+        }
+    }
+
+    /// What a column of a logical type is sent as, by its own name of the type; `None` where that is
+    /// not certain.
+    pub(super) fn of(logical: Logical, native: &str) -> Option<Wire> {
+        Some(match logical {
+            Logical::Bool => Wire::Bool,
+            Logical::Int16 => Wire::Int2,
+            Logical::Int32 => Wire::Int4,
+            Logical::Int64 => Wire::Int8,
+            Logical::Float32 => Wire::Float4,
+            Logical::Float64 => Wire::Float8,
+            Logical::Numeric => Wire::Numeric,
+            // A column that has more digits than are asked for would be rounded where it arrives.
+            Logical::Decimal { precision, scale } => {
+                let fits = native == format!("numeric({precision},{scale})")
+                    || matches!(native, "smallint" | "integer" | "bigint");
+                return fits.then_some(Wire::Numeric);
+            }
+            Logical::Text => Wire::Text,
+            Logical::Json if native == "jsonb" => Wire::Jsonb,
+            Logical::Json if native == "json" => Wire::Text,
+            // A domain over one of them.
+            Logical::Json => return None,
+            Logical::Uuid => Wire::Uuid,
+            Logical::Bytes => Wire::Bytea,
+            Logical::Date => Wire::Date,
+            Logical::Time => Wire::Time,
+            Logical::Timestamp | Logical::TimestampTz => Wire::Timestamp,
+            Logical::Interval => Wire::Interval,
+        })
+    }
+}
+
 /// A column's type with domains resolved to what they stand for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct PgType {
@@ -161,6 +216,17 @@ mod tests {
             assert_eq!(of(oid::NUMERIC, typmod(p, s)).logical(), Logical::Numeric, "{p},{s}");
         }
         assert_eq!(of(oid::NUMERIC, -1).logical(), Logical::Numeric);
+    }
+
+    #[test]
+    fn a_number_with_more_digits_than_are_asked_for_is_not_sent_undecoded() {
+        let asked = Logical::Decimal { precision: 12, scale: 2 };
+        assert_eq!(Wire::of(asked, "numeric(12,2)"), Some(Wire::Numeric));
+        assert_eq!(Wire::of(asked, "integer"), Some(Wire::Numeric));
+        for wider in ["numeric", "numeric(12,4)", "numeric(14,2)", "amount"] {
+            assert_eq!(Wire::of(asked, wider), None, "{wider}");
+        }
+        assert_eq!(Wire::of(Logical::Json, "a_domain"), None);
     }
 
     #[test]

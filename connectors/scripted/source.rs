@@ -123,6 +123,7 @@ fn describe(stream: &ScriptedStream) -> Result<CatalogStream> {
         kind: "script".to_owned(),
         schema: rows::schema(&stream.columns)?,
         primary_key: stream.primary_key.clone(),
+        distinct: false,
         cursors: cursors.collect(),
         rows: None,
         bytes: None,

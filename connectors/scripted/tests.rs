@@ -46,17 +46,10 @@ impl Bench {
         let catalog = source.discover(&[]).await.unwrap();
         let logical = waybill_protocol::Logical::Int64;
         let read = StreamRead {
-            selection: StreamSelection::named("s"),
-            stream: "s".into(),
-            source: (None, "s".into()),
-            schema: catalog.streams[0].schema.clone(),
-            primary_key: Vec::new(),
             reading: if cursor { Reading::Cursor { column: "id".into(), logical } } else { Reading::Full },
             ordered: cursor,
-            from: None,
-            to: None,
-            limit: None,
             staged: !cursor,
+            ..StreamRead::whole(&catalog.streams[0], StreamSelection::named("s"))
         };
         let mut progress = Progress::default();
         let floor = floor.map(waybill_protocol::CursorValue::Int);

@@ -48,19 +48,7 @@ impl Shelf {
 }
 
 pub(crate) fn request(stream: &CatalogStream, selection: StreamSelection) -> StreamRead {
-    StreamRead {
-        selection,
-        stream: stream.name.clone(),
-        source: (None, stream.table.clone()),
-        schema: Arc::clone(&stream.schema),
-        primary_key: stream.primary_key.clone(),
-        reading: Reading::Full,
-        ordered: false,
-        from: None,
-        to: None,
-        limit: None,
-        staged: false,
-    }
+    StreamRead { staged: false, ..StreamRead::whole(stream, selection) }
 }
 
 pub(crate) fn by_cursor(mut read: StreamRead, column: &str, ordered: bool) -> StreamRead {

@@ -128,6 +128,8 @@ pub(crate) fn load(
         adopt: false,
         shared: false,
         metadata: false,
+        distinct: false,
+        wire: None,
     }
 }
 

@@ -165,6 +165,7 @@ mod tests {
             kind: "table".to_owned(),
             schema: Arc::new(Schema::new(fields)),
             primary_key: key.iter().map(|key| (*key).to_owned()).collect(),
+            distinct: false,
             cursors: cursors.iter().map(candidate).collect(),
             rows: None,
             bytes: None,

@@ -222,6 +222,7 @@ mod tests {
             kind: "table".to_owned(),
             schema: Arc::new(Schema::empty()),
             primary_key: key.iter().map(|column| (*column).to_owned()).collect(),
+            distinct: false,
             cursors: cursors.iter().map(candidate).collect(),
             rows: None,
             bytes: None,

@@ -186,9 +186,13 @@ impl Attempt<'_> {
                 loaded
             }
             (Step::Commit, Message::Checkpoint { patch }) => self.commit(&patch).await,
-            // Nothing new: the table and what the run is based on are written all the same.
-            (Step::Complete, _) if !self.machine.committed() && self.machine.whole() => {
-                self.commit(&Patch::new()).await
+            (Step::Complete, Message::Complete { stream }) => {
+                // Nothing new: the table and what the run is based on are written all the same.
+                if !self.machine.committed() && self.machine.whole() {
+                    self.commit(&Patch::new()).await?;
+                }
+                let completed = self.writer.complete(&stream);
+                or_at_once(self.run, completed).await.map_err(|e| at_destination(e).stream(&stream))
             }
             (_, Message::NextFloor { stream, floor }) => {
                 self.pending.entry(stream).or_default().expect_floor(floor);

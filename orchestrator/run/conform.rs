@@ -52,6 +52,11 @@ impl Conform {
         Ok(Ok(Conform { columns, target: Arc::clone(target) }))
     }
 
+    /// Whether the source's columns are the table's: the same types in the same order.
+    pub fn changes_nothing(&self) -> bool {
+        self.columns.iter().enumerate().all(|(at, column)| column.index == at && column.from == column.to)
+    }
+
     /// The batch as the table takes it.
     pub fn apply(&self, batch: &RecordBatch) -> Result<RecordBatch> {
         let mut columns = Vec::with_capacity(self.columns.len());

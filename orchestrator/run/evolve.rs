@@ -108,6 +108,7 @@ fn widen(run: &Run, job: &StreamJob, sent: &Schema, extra: &[&Arc<Field>]) -> Re
     live.read = Arc::new(StreamRead { schema: Arc::new(read_schema), ..(*live.read).clone() });
     live.load.schema = Arc::new(Schema::new(loads));
     live.load.record = record;
+    live.decode();
     let schema = Arc::clone(&live.load.schema);
     drop(live);
     verdicts(run, job, &schema)?;
@@ -155,6 +156,7 @@ pub async fn look_again(run: &Run, job: &StreamJob) -> Result<()> {
         live.read = Arc::new(StreamRead { schema: columns.read, ..(*live.read).clone() });
         live.load.schema = columns.load;
         live.load.record.columns = columns.record;
+        live.decode();
     }
     say(job, columns.changes);
     Ok(())

@@ -10,6 +10,7 @@ use waybill_protocol::{
     StreamSelection, StreamState, SyncMode, WriteMode,
 };
 
+use super::agreement;
 use super::commit::Sent;
 use super::window::{Pending, Window};
 use crate::summary::units::counted;
@@ -65,6 +66,11 @@ impl Live {
             whole: false,
             ended: None,
         }
+    }
+
+    /// What source and destination agreed on does not hold any more.
+    pub fn decode(&mut self) {
+        agreement::end(Arc::make_mut(&mut self.read), &mut self.load);
     }
 }
 
@@ -208,9 +214,10 @@ impl StreamJob {
     /// Says that the load begins.
     pub fn start(&self) {
         let (rows, bytes) = self.expected;
-        let (table, staged) = {
+        let (table, staged, wire) = {
             let live = self.live();
-            (live.load.table.to_string(), super::staged(&live.load))
+            let wire = live.load.wire.as_ref().map(|form| form.format.to_owned());
+            (live.load.table.to_string(), super::staged(&live.load), wire)
         };
         let message = format!("{} {} into {table}", self.mode, self.write);
         let body = Body::StreamStarted {
@@ -218,6 +225,7 @@ impl StreamJob {
             write: self.write,
             table,
             staged,
+            wire,
             rows_expected: rows,
             bytes_expected: bytes,
         };

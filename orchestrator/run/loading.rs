@@ -2,7 +2,9 @@
 
 use arrow_array::{Array, BooleanArray, RecordBatch};
 use arrow_schema::SchemaRef;
-use waybill_protocol::{Error, IN_WINDOW_COLUMN, Origin, Payload, Reject, Result, identities, identity};
+use waybill_protocol::{
+    Error, IN_WINDOW_COLUMN, Origin, Payload, Reject, Result, WireRows, identities, identity,
+};
 
 use super::attempt::{Attempt, at_destination, or_at_once};
 use super::cursor_column::CursorColumn;
@@ -36,19 +38,35 @@ impl Attempt<'_> {
             counts.bytes_read += bytes;
             counts.batches += 1;
         });
-        let Payload::Arrow(batch) = payload else {
-            return Err(Error::internal("a payload that this version does not know"));
+        let batch = match payload {
+            Payload::Arrow(batch) => batch,
+            Payload::Wire(wire) => return self.pass(&job, wire).await,
+            _ => return Err(Error::internal("a payload that this version does not know")),
         };
         let batch = self.fresh(&job, batch)?;
         let batch = self.with_keys(&job, batch)?;
         let conform = self.loads.get(stream).ok_or_else(|| Error::internal("rows before columns"))?;
         let batch = conform.apply(&batch).map_err(|e| e.stream(stream).origin(Origin::Source))?;
         let hash = identity::sum(&identities(&batch, &[])?);
+        self.write(stream, Payload::Arrow(batch), bytes, hash).await
+    }
+
+    /// Rows that nobody looks into.
+    async fn pass(&mut self, job: &StreamJob, wire: WireRows) -> Result<()> {
+        let conform = self.loads.get(&job.name).ok_or_else(|| Error::internal("rows before columns"))?;
+        if job.live().load.wire.is_none() || !conform.changes_nothing() {
+            return Err(Error::internal("undecoded rows that nobody agreed to").stream(&job.name));
+        }
+        let (bytes, hash) = (wire.bytes.len() as u64, wire.hash);
+        self.write(&job.name, Payload::Wire(wire), bytes, hash).await
+    }
+
+    async fn write(&mut self, stream: &str, payload: Payload, bytes: u64, hash: u128) -> Result<()> {
         let segment = self.segments.entry(stream.to_owned()).or_default();
-        segment.rows += batch.num_rows() as u64;
+        segment.rows += payload.rows();
         segment.bytes += bytes;
         segment.hash = segment.hash.wrapping_add(hash);
-        let written = self.writer.write(stream, Payload::Arrow(batch));
+        let written = self.writer.write(stream, payload);
         or_at_once(self.run, written).await.map_err(|e| at_destination(e).stream(stream))
     }
 

@@ -126,6 +126,7 @@ mod tests {
             kind: "table".into(),
             schema: Arc::new(Schema::empty()),
             primary_key: Vec::new(),
+            distinct: false,
             cursors: Vec::new(),
             rows: None,
             bytes: None,

@@ -5,6 +5,7 @@
 //! `group` and `attempt` move the data; `machine`, `reconcile`, `window`, `naming`, `columns`,
 //! `matching`, `conform` and `retry` are pure and tested step by step.
 
+mod agreement;
 mod attempt;
 mod begin;
 mod columns;

@@ -10,6 +10,7 @@ use waybill_protocol::{
 };
 
 use super::Run;
+use super::agreement::agree;
 use super::columns::{self, Columns};
 use super::evolve;
 use super::job::{Ended, Held, Live, Settled, StreamJob};
@@ -175,13 +176,15 @@ async fn settle(
     let columns = columns::decide(&selection, &stream.schema, recorded, replace, &modes.key, &run.can)?;
     check_key(&modes.key, &columns)?;
     let disposition = if replace { Disposition::Replace } else { Disposition::Direct };
-    let load = load_of(run, &selection, &modes, table, &columns, disposition);
+    let mut load = load_of(run, &selection, &modes, table, &columns, disposition);
     let mut held = held_at(&decision, row, replace);
     fill(run, &selection, &modes, &columns, (&decision, row), &mut held).await?;
     let settled = settled(run, &selection, &modes, print, &decision, row);
     let ordered = stream.cursors.iter().any(|c| c.indexed && selection.cursor.as_ref() == Some(&c.column));
     let origin = (stream.namespace.clone(), stream.table.clone());
-    let read = read_of(selection, origin, &columns, &modes, ordered, run, replace);
+    load.distinct = stream.distinct && !load.key.is_empty() && stream.primary_key == modes.key;
+    let mut read = read_of(selection, origin, &columns, &modes, ordered, run, replace);
+    agree(run, &mut read, &mut load, &held).await?;
     let live = Live::new(read, load, held);
     let name = settled.name.clone();
     say(&run.events.for_stream(&name), &decision, row, modes.mode);
@@ -433,6 +436,8 @@ fn load_of(
         adopt: selection.on_existing == OnExisting::Adopt,
         shared: selection.shared,
         metadata: selection.metadata,
+        distinct: false,
+        wire: None,
     }
 }
 
@@ -463,6 +468,7 @@ fn read_of(
         to: modes.to.clone(),
         limit: run.options.limit,
         staged,
+        wire: None,
         selection,
     })
 }

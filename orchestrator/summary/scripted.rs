@@ -108,6 +108,7 @@ impl Script {
             write: WriteMode::Merge,
             table: stream.replace('.', "_"),
             staged,
+            wire: None,
             rows_expected: Some(41_200),
             bytes_expected: None,
         };

@@ -206,36 +206,23 @@ fn read_source(
         }
     }
     Ok(StreamRead {
-        selection: StreamSelection { schema_policy: SchemaPolicy::Ignore, ..selection.clone() },
         stream: selection.name.clone(),
-        source: (stream.namespace.clone(), stream.table.clone()),
         schema: Arc::new(Schema::new(fields)),
         primary_key: modes.key.clone(),
-        reading: Reading::Full,
-        ordered: false,
-        from: None,
-        to: None,
-        limit: None,
-        staged: true,
+        ..StreamRead::whole(stream, as_asked(selection.clone()))
     })
 }
 
 fn read_table(table: &CatalogStream, columns: &[Column]) -> StreamRead {
     let field = |column: &Column| column.compared.field(&column.table, true, &column.native);
     StreamRead {
-        selection: StreamSelection {
-            schema_policy: SchemaPolicy::Ignore,
-            ..StreamSelection::named(table.name.as_str())
-        },
-        stream: table.name.clone(),
-        source: (table.namespace.clone(), table.table.clone()),
         schema: Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>())),
         primary_key: Vec::new(),
-        reading: Reading::Full,
-        ordered: false,
-        from: None,
-        to: None,
-        limit: None,
-        staged: true,
+        ..StreamRead::whole(table, as_asked(StreamSelection::named(table.name.as_str())))
     }
+}
+
+/// Values are compared as the types that are asked for.
+fn as_asked(selection: StreamSelection) -> StreamSelection {
+    StreamSelection { schema_policy: SchemaPolicy::Ignore, ..selection }
 }

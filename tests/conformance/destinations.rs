@@ -64,6 +64,8 @@ impl Bench {
             adopt: false,
             shared: false,
             metadata: true,
+            distinct: false,
+            wire: None,
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use waybill_protocol::{
-    Budget, Connector, Kind, Logical, Message, Outlet, Progress, Reading, Role, Slice, Source, StreamRead,
+    Budget, Connector, Kind, Logical, Message, Outlet, Progress, Role, Slice, Source, StreamRead,
     StreamSelection, identities, identity,
 };
 
@@ -21,19 +21,7 @@ async fn slices(source: &dyn Source, selection: &StreamSelection) -> Vec<Slice> 
     let catalog = source.discover(std::slice::from_ref(selection)).await.unwrap();
     assert_eq!(catalog.streams.len(), 1, "{}", selection.name);
     let found = &catalog.streams[0];
-    let read = StreamRead {
-        selection: selection.clone(),
-        stream: found.name.clone(),
-        source: (found.namespace.clone(), found.table.clone()),
-        schema: Arc::clone(&found.schema),
-        primary_key: found.primary_key.clone(),
-        reading: Reading::Full,
-        ordered: false,
-        from: None,
-        to: None,
-        limit: None,
-        staged: true,
-    };
+    let read = StreamRead::whole(found, selection.clone());
     let slices = source.plan(&[Arc::new(read)], &Progress::default()).await.unwrap();
     let ids: BTreeSet<_> = slices.iter().map(|slice| &slice.id).collect();
     assert_eq!(ids.len(), slices.len(), "slice ids are unique");

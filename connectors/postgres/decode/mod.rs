@@ -6,7 +6,7 @@ mod scalar;
 
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
+use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{Schema, SchemaRef};
 use waybill_protocol::{Error, Kind, Logical, Result};
 
@@ -36,6 +36,14 @@ impl From<Error> for Stop {
     fn from(error: Error) -> Stop {
         Stop::Fault(error)
     }
+}
+
+/// A single value as an array of one.
+pub(super) fn one(plan: &ColumnPlan, value: Option<&[u8]>) -> Result<ArrayRef, Stop> {
+    let mut decoder = Decoder::new(std::slice::from_ref(plan))?;
+    decoder.value(0, value)?;
+    decoder.rows = 1;
+    Ok(Arc::clone(decoder.take()?.column(0)))
 }
 
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
@@ -98,38 +106,32 @@ impl Decoder {
                 self.ended = true;
                 return Ok(());
             }
-            if usize::try_from(count) != Ok(self.columns.len()) {
-                let asked = self.columns.len();
-                return Err(Error::new(
-                    Kind::Internal,
-                    format!("{count} columns came where {asked} were asked for"),
-                )
-                .into());
-            }
+            expected(count, self.columns.len())?;
             self.row(&mut rest)?;
         }
         Ok(())
     }
 
     fn row(&mut self, rest: &mut &[u8]) -> Result<(), Stop> {
-        for (index, column) in self.columns.iter_mut().enumerate() {
-            let length = take_i32(rest).ok_or_else(|| torn("row"))?;
-            let Ok(length) = usize::try_from(length) else {
-                column.push_null();
-                continue;
-            };
-            let (value, tail) = rest.split_at_checked(length).ok_or_else(|| torn("row"))?;
-            *rest = tail;
-            match column.push(value) {
-                Ok(more) => self.variable += more,
-                Err(Fault::Misfit) => return Err(Stop::Misfit { column: index, wider: Logical::Numeric }),
-                Err(Fault::Value(why)) => {
-                    let name = self.schema.fields().get(index).map_or("?", |f| f.name().as_str());
-                    return Err(Error::data(format!("column {name:?}: {why}")).into());
-                }
-            }
+        for index in 0..self.columns.len() {
+            let value = take_value(rest).ok_or_else(|| torn("row"))?;
+            self.value(index, value)?;
         }
         self.rows += 1;
+        Ok(())
+    }
+
+    fn value(&mut self, index: usize, value: Option<&[u8]>) -> Result<(), Stop> {
+        let Some(column) = self.columns.get_mut(index) else { return Ok(()) };
+        match value.map(|bytes| column.push(bytes)) {
+            None => column.push_null(),
+            Some(Ok(more)) => self.variable += more,
+            Some(Err(Fault::Misfit)) => return Err(Stop::Misfit { column: index, wider: Logical::Numeric }),
+            Some(Err(Fault::Value(why))) => {
+                let name = self.schema.fields().get(index).map_or("?", |f| f.name().as_str());
+                return Err(Error::data(format!("column {name:?}: {why}")).into());
+            }
+        }
         Ok(())
     }
 
@@ -153,18 +155,35 @@ impl Decoder {
     }
 }
 
-fn torn(part: &str) -> Error {
+/// Every row has the columns that were asked for.
+pub(super) fn expected(came: i16, asked: usize) -> Result<()> {
+    match usize::try_from(came) == Ok(asked) {
+        true => Ok(()),
+        false => Err(Error::new(Kind::Internal, format!("{came} columns came where {asked} were asked for"))),
+    }
+}
+
+/// A value of a row; `Some(None)` is NULL.
+pub(super) fn take_value<'a>(rest: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
+    let Ok(length) = usize::try_from(take_i32(rest)?) else { return Some(None) };
+    let (value, tail) = rest.split_at_checked(length)?;
+    *rest = tail;
+    Some(Some(value))
+}
+
+pub(super) fn torn(part: &str) -> Error {
     Error::new(Kind::Network, format!("the server sent a {part} that is not whole"))
 }
 
-fn header(bytes: &[u8]) -> Option<&[u8]> {
+/// What follows the header of a COPY.
+pub(super) fn header(bytes: &[u8]) -> Option<&[u8]> {
     let mut rest = bytes.strip_prefix(SIGNATURE)?;
     take_i32(&mut rest)?;
     let extension = usize::try_from(take_i32(&mut rest)?).ok()?;
     rest.get(extension..)
 }
 
-fn take_i16(rest: &mut &[u8]) -> Option<i16> {
+pub(super) fn take_i16(rest: &mut &[u8]) -> Option<i16> {
     let (head, tail) = rest.split_first_chunk::<2>()?;
     *rest = tail;
     Some(i16::from_be_bytes(*head))

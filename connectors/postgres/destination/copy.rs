@@ -8,7 +8,7 @@ use waybill_protocol::{Error, Kind, Result};
 
 use super::names::{Place, idents};
 use super::tx::{Tx, waited};
-use crate::postgres::encode::{COPY_HEADER, COPY_TRAILER, ColumnPlan, Rows};
+use crate::postgres::encode::{self, COPY_HEADER, COPY_TRAILER, ColumnPlan};
 use crate::postgres::session::Server;
 use crate::postgres::sql::ident;
 
@@ -26,6 +26,29 @@ pub(super) fn copy_sql(place: &Place, plan: &[ColumnPlan], ordinal: bool) -> Str
         columns = format!("{columns}, {}", ident(ORDINAL));
     }
     format!("COPY {} ({columns}) FROM STDIN (FORMAT binary)", place.sql())
+}
+
+/// Rows of one batch on their way into the server.
+pub(super) enum Rows<'a> {
+    /// From Arrow.
+    Encoded(encode::Rows<'a>),
+    /// As they came; what is left of them.
+    Wire(&'a [u8]),
+}
+
+impl Rows<'_> {
+    /// Adds about so many bytes to the buffer; says whether there are more.
+    fn fill(&mut self, buffer: &mut Vec<u8>, bytes: usize) -> Result<bool> {
+        match self {
+            Rows::Encoded(rows) => rows.fill(buffer, bytes),
+            Rows::Wire(rest) => {
+                let (now, later) = rest.split_at(bytes.min(rest.len()));
+                buffer.extend_from_slice(now);
+                *rest = later;
+                Ok(!later.is_empty())
+            }
+        }
+    }
 }
 
 /// Why a COPY ended.

@@ -2,10 +2,12 @@
 
 use waybill_protocol::{Disposition, Error, Kind, Logical, RUN_ID_COLUMN, Result, StreamLoad};
 
+use super::books::fence;
 use super::columns::column_type;
+use super::desk::Desk;
 use super::names::{Place, idents};
 use super::pg_type::PgType;
-use super::prepare::RUN_ID_DEFAULT;
+use super::prepare::{RUN_ID_DEFAULT, take_turn};
 use super::table::Table;
 use super::tx::{Args, Tx, state_of};
 use super::widen;
@@ -110,9 +112,33 @@ async fn unique_key(tx: &mut Tx, place: &Place, load: &StreamLoad, oid: u32) -> 
     if !tx.fetch(&sql, args).await?.is_empty() {
         return Ok(());
     }
-    let key = load.key.join(", ");
-    let sql =
-        format!("CREATE UNIQUE INDEX ON {} ({})", place.sql(), idents(load.key.iter().map(String::as_str)));
+    let left = "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM pg_catalog.pg_index WHERE indrelid = $1::int8::oid AND indisprimary) \
+         AND (SELECT count(*) FROM pg_catalog.pg_attribute WHERE attrelid = $1::int8::oid AND attnotnull \
+              AND attname::text = ANY($2)) = cardinality($2::text[])";
+    let args = Args::default().with(i64::from(oid))?.with(load.key.clone())?;
+    // A first load that did not come to its end left a table whose key is still to be built.
+    let primary = !tx.fetch(left, args).await?.is_empty();
+    add_key(tx, place, load, primary).await
+}
+
+/// Builds the primary key of a first load, once its rows are there.
+pub(super) async fn build_key(desk: &Desk, load: &StreamLoad, place: &Place) -> Result<()> {
+    let mut tx = Tx::begin(&desk.server).await?;
+    fence(desk, &mut tx).await?;
+    tx.commit().await?;
+    // Nobody has to wait for the fence as long as the key takes.
+    let mut tx = Tx::begin(&desk.server).await?;
+    take_turn(&mut tx, place).await?;
+    add_key(&mut tx, place, load, true).await?;
+    tx.commit().await
+}
+
+async fn add_key(tx: &mut Tx, place: &Place, load: &StreamLoad, primary: bool) -> Result<()> {
+    let (key, columns) = (load.key.join(", "), idents(load.key.iter().map(String::as_str)));
+    let sql = match primary {
+        true => format!("ALTER TABLE {} ADD PRIMARY KEY ({columns})", place.sql()),
+        false => format!("CREATE UNIQUE INDEX ON {} ({columns})", place.sql()),
+    };
     tx.run(&sql).await.map(drop).map_err(|e| match state_of(&e).as_str() {
         "23505" => Error::data(format!("table {} has rows with the same key ({key})", load.table))
             .hint("remove the duplicates, or choose another `primary_key`")

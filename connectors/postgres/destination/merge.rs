@@ -46,13 +46,16 @@ impl Merge {
             true => "NOTHING".to_owned(),
             false => format!("UPDATE SET {}", updates.join(", ")),
         };
-        let merge = format!(
-            "INSERT INTO {} ({columns}) SELECT DISTINCT ON ({key}) {columns} FROM {} \
-             ORDER BY {key}, {cursor}{} DESC ON CONFLICT ({key}) DO {action}",
-            ready.place.sql(),
-            temp.sql(),
-            ident(ORDINAL)
-        );
+        let table = temp.sql();
+        let rows = match load.distinct {
+            true => format!("SELECT {columns} FROM {table}"),
+            false => format!(
+                "SELECT DISTINCT ON ({key}) {columns} FROM {table} ORDER BY {key}, {cursor}{} DESC",
+                ident(ORDINAL)
+            ),
+        };
+        let merge =
+            format!("INSERT INTO {} ({columns}) {rows} ON CONFLICT ({key}) DO {action}", ready.place.sql());
         let apply = match ready.partitioned {
             // A row of a partition does not show its system columns here.
             true => merge,

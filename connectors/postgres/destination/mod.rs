@@ -26,6 +26,7 @@ mod snapshots;
 mod table;
 mod tx;
 mod widen;
+mod wire;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -36,7 +37,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 use waybill_protocol::{
     Capabilities, Check, Commit, Context, Destination, Origin, Receipt, Result, StateRow, StreamLoad,
-    TableInfo, TableRecord, TableRef, Verdict, WindowEntry, Writer,
+    TableInfo, TableRecord, TableRef, Verdict, WindowEntry, WireForm, Writer,
 };
 
 use self::desk::Desk;
@@ -75,6 +76,10 @@ impl Destination for PgDestination {
 
     fn verdict(&self, field: &Field) -> Verdict {
         columns::verdict(field)
+    }
+
+    async fn takes(&self, load: &StreamLoad, form: &WireForm) -> Result<bool> {
+        wire::takes(&self.desk, load, form).await.map_err(|e| e.origin(Origin::Destination))
     }
 
     async fn check(&self) -> Result<Vec<Check>> {

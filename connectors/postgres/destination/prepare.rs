@@ -11,7 +11,7 @@ use super::patience::{LOCK_TIMEOUT, NOT_AVAILABLE, Tries};
 use super::pg_type::PgType;
 use super::table::{self, Table};
 use super::tx::{Args, Tx, state_of};
-use super::{evolve, ledger, records};
+use super::{evolve, ledger, records, wire};
 use crate::postgres::encode::ColumnPlan;
 use crate::postgres::sql::ident;
 
@@ -25,6 +25,8 @@ pub(super) struct Ready {
     pub plan: Vec<ColumnPlan>,
     /// Whether the table is partitioned.
     pub partitioned: bool,
+    /// Whether the table was made just now, without its key, which is built once the rows are there.
+    pub keyless: bool,
 }
 
 /// Makes the table fit. Tried again while somebody else holds the table.
@@ -62,20 +64,22 @@ async fn attempt(desk: &Desk, slice: &str, load: &StreamLoad) -> Result<Ready> {
     let ready = match load.disposition {
         Disposition::Direct => {
             let partitioned = existing.as_ref().is_some_and(|table| table.relkind == "p");
+            let keyless = existing.is_none() && load.upsert && load.distinct;
             let types = match existing {
                 None => {
                     let types = plain_types(load)?;
-                    create(&mut tx, &place, load, &types, &[]).await?;
+                    create(&mut tx, &place, load, &types, &[], keyless).await?;
                     types
                 }
                 Some(table) => evolve::evolve(&mut tx, &place, load, &table).await?,
             };
             ledger::record(desk, &mut tx, &load.record).await?;
-            Ready { plan: plan(load, &types)?, place, partitioned }
+            Ready { plan: plan(load, &types)?, place, partitioned, keyless }
         }
         Disposition::Replace => stage(desk, &mut tx, slice, load, &place, existing.as_ref()).await?,
         other => return Err(Error::internal(format!("a disposition that is not known: {other:?}"))),
     };
+    wire::verify(load, &ready.plan)?;
     tx.commit().await?;
     Ok(ready)
 }
@@ -129,7 +133,7 @@ pub(super) async fn may_change(desk: &Desk, tx: &mut Tx, load: &StreamLoad, tabl
 }
 
 /// The types that the columns of a load get in a new table.
-fn plain_types(load: &StreamLoad) -> Result<Vec<PgType>> {
+pub(super) fn plain_types(load: &StreamLoad) -> Result<Vec<PgType>> {
     load.schema.fields().iter().map(|field| column_type(field)).collect()
 }
 
@@ -140,15 +144,17 @@ async fn create(
     load: &StreamLoad,
     types: &[PgType],
     extra: &[(String, PgType)],
+    keyless: bool,
 ) -> Result<()> {
     let names = load.schema.fields().iter().map(|field| field.name());
+    let filled = |name: &String| if keyless && load.key.contains(name) { " NOT NULL" } else { "" };
     let mut columns: Vec<String> =
-        names.zip(types).map(|(name, kind)| format!("{} {kind}", ident(name))).collect();
+        names.zip(types).map(|(name, kind)| format!("{} {kind}{}", ident(name), filled(name))).collect();
     columns.extend(extra.iter().map(|(name, kind)| format!("{} {kind}", ident(name))));
     if load.metadata {
         columns.push(format!("{} text DEFAULT {RUN_ID_DEFAULT}", ident(RUN_ID_COLUMN)));
     }
-    if load.upsert && !load.key.is_empty() {
+    if load.upsert && !load.key.is_empty() && !keyless {
         columns.push(format!("PRIMARY KEY ({})", idents(load.key.iter().map(String::as_str))));
     }
     tx.run(&format!("CREATE TABLE {} ({})", place.sql(), columns.join(", "))).await.map(drop)
@@ -184,7 +190,10 @@ async fn stage(
     let mut columns: Vec<(String, String)> =
         load.schema.fields().iter().zip(&types).map(|(f, t)| (f.name().clone(), t.to_string())).collect();
     columns.extend(extra.iter().map(|(name, kind)| (name.clone(), kind.to_string())));
-    let ready = Ready { plan: plan(load, &types)?, place: place.clone(), partitioned: false };
+    // Rows that are merged need the key from the start: no column has an empty name.
+    columns.extend((load.upsert && !load.distinct).then(|| (String::new(), load.key.join(","))));
+    let keyless = load.upsert && load.distinct;
+    let ready = Ready { plan: plan(load, &types)?, place: place.clone(), partitioned: false, keyless };
 
     let found = table::describe(tx, &place).await?.is_some();
     if let Some(mut staged) = desk.staged(&load.stream).filter(|staged| found && staged.columns == columns) {
@@ -199,13 +208,13 @@ async fn stage(
         return Ok(ready);
     }
     tx.run(&format!("DROP TABLE IF EXISTS {}", place.sql())).await?;
-    create(tx, &place, load, &types, &extra).await?;
+    create(tx, &place, load, &types, &extra, keyless).await?;
     desk.set_staged(&load.stream, Some(Staged { columns, loads: Vec::new() }));
     Ok(ready)
 }
 
 /// How each column of the batches is written.
-fn plan(load: &StreamLoad, types: &[PgType]) -> Result<Vec<ColumnPlan>> {
+pub(super) fn plan(load: &StreamLoad, types: &[PgType]) -> Result<Vec<ColumnPlan>> {
     let mut plan = Vec::with_capacity(types.len());
     for (field, kind) in load.schema.fields().iter().zip(types) {
         let form = kind.form().ok_or_else(|| {

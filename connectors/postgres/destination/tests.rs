@@ -152,6 +152,8 @@ fn load_of(stream: &str, schema: SchemaRef, disposition: Disposition) -> StreamL
         adopt: false,
         shared: false,
         metadata: true,
+        distinct: false,
+        wire: None,
     }
 }
 

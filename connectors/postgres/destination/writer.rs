@@ -10,13 +10,14 @@ use waybill_protocol::{
 };
 
 use super::books::{books, explained, fence};
-use super::copy::{copy, copy_sql};
+use super::copy::{Rows, copy, copy_sql};
 use super::desk::Desk;
+use super::evolve;
 use super::ledger;
 use super::merge::Merge;
 use super::prepare::{self, Ready};
 use super::tx::{Args, Tx};
-use crate::postgres::encode::Rows;
+use crate::postgres::encode;
 use crate::postgres::pool::Place;
 use crate::postgres::session::text;
 use crate::postgres::sql::ident;
@@ -72,7 +73,7 @@ impl PgWriter {
         }
     }
 
-    async fn send(&mut self, tx: &mut Tx, stream: &str, batch: &arrow_array::RecordBatch) -> Result<()> {
+    async fn send(&mut self, tx: &mut Tx, stream: &str, payload: &Payload) -> Result<()> {
         let Some(s) = self.streams.get_mut(stream) else {
             return Err(Error::internal("rows of a stream that was not prepared").stream(stream));
         };
@@ -84,8 +85,17 @@ impl PgWriter {
             s.gathering = true;
         }
         let ordinal = s.merge.as_ref().map(|_| i64::try_from(s.pending).unwrap_or(i64::MAX));
-        let mut rows = Rows::new(stream, &s.ready.plan, batch, s.load.upsert, ordinal)?;
-        let sent = batch.num_rows() as u64;
+        let sent = payload.rows();
+        let mut rows = match (payload, &s.load.wire) {
+            (Payload::Arrow(batch), None) => {
+                Rows::Encoded(encode::Rows::new(stream, &s.ready.plan, batch, s.load.upsert, ordinal)?)
+            }
+            (Payload::Wire(rows), Some(_)) => Rows::Wire(&rows.bytes),
+            _ => {
+                let what = "a payload that this destination did not agree to";
+                return Err(Error::internal(what).stream(stream));
+            }
+        };
         let kept = match s.ready.plan.is_empty() {
             false => copy(tx, &s.copy, &mut rows, &mut self.buffer).await?,
             // COPY has no form for rows without columns.
@@ -182,9 +192,9 @@ impl Writer for PgWriter {
             self.forget_pending();
         }
         let ready = prepare::prepare(&self.desk, &self.slice, load).await?;
-        let merge = load.upsert.then(|| Merge::of(load, &ready));
+        let merge = (load.upsert && !ready.keyless).then(|| Merge::of(load, &ready));
         let copy = match &merge {
-            Some(merge) => copy_sql(&merge.temp, &ready.plan, true),
+            Some(merge) => copy_sql(&merge.temp, &ready.plan, load.wire.is_none()),
             None => copy_sql(&ready.place, &ready.plan, false),
         };
         let stream = Stream { load: load.clone(), ready, merge, copy, pending: 0, gathering: false };
@@ -194,15 +204,12 @@ impl Writer for PgWriter {
 
     async fn write(&mut self, stream: &str, payload: Payload) -> Result<()> {
         self.usable()?;
-        let Payload::Arrow(batch) = payload else {
-            return Err(Error::internal("a payload that this destination did not agree to").stream(stream));
-        };
-        if batch.num_rows() == 0 {
+        if payload.rows() == 0 {
             return Ok(());
         }
         self.failed = true;
         let mut tx = self.transaction().await?;
-        if let Err(error) = self.send(&mut tx, stream, &batch).await {
+        if let Err(error) = self.send(&mut tx, stream, &payload).await {
             drop(tx);
             return Err(explained(&self.desk, error).await.stream(stream).origin(Origin::Destination));
         }
@@ -222,6 +229,19 @@ impl Writer for PgWriter {
         self.forget_pending();
         self.failed = false;
         Ok(receipt)
+    }
+
+    async fn complete(&mut self, stream: &str) -> Result<()> {
+        self.usable()?;
+        let Some(s) = self.streams.get(stream).filter(|s| s.ready.keyless) else { return Ok(()) };
+        if s.load.disposition != Disposition::Direct {
+            return Ok(());
+        }
+        if let Some(tx) = self.tx.take() {
+            tx.rollback().await;
+        }
+        let built = evolve::build_key(&self.desk, &s.load, &s.ready.place).await;
+        built.map_err(|e| e.stream(stream).origin(Origin::Destination))
     }
 
     async fn abort(&mut self) -> Result<()> {

@@ -8,7 +8,7 @@ use sqlx::Column as _;
 use sqlx::Row as _;
 use waybill_protocol::{Answer, Error, Kind, Logical, Result};
 
-use super::copy::{Goal, copy};
+use super::copy::{Goal, Intake, copy};
 use super::lone::{self, Manner};
 use super::query;
 use super::relation::RelationColumn;
@@ -51,7 +51,7 @@ async fn table(server: &Arc<Server>, session: &mut Session, statement: &str, lim
     let select = format!("SELECT {} FROM {} LIMIT {rows}", expressions.join(", "), query::derived(statement));
     let mut goal = Goal::Gather(Vec::new(), 0);
     bounded(&server.ctx, PURPOSE, &select, async {
-        copy(session, PURPOSE, &select, &plans, &mut goal).await.map_err(|stop| match stop {
+        copy(session, PURPOSE, &select, Intake::decode(&plans)?, &mut goal).await.map_err(|stop| match stop {
             Stop::Fault(error) if error.record().code.as_deref() == Some("57014") => {
                 exceeded(server.ctx.deadlines.query).cause(error)
             }

@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use arrow_array::RecordBatch;
+use arrow_array::{ArrayRef, RecordBatch};
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt};
 use waybill_protocol::event::{Body, Outcome};
 use waybill_protocol::outlet::{BATCH_BYTES, batch_rows};
-use waybill_protocol::{Error, Kind, Level, Outlet, Result};
+use waybill_protocol::{Error, Kind, Level, Outlet, Payload, Result};
 
+use super::passage::Passage;
 use super::send::Sender;
 use crate::postgres::decode::{ColumnPlan, Decoder, Stop};
 use crate::postgres::session::{Busy, Server, Session};
@@ -31,15 +32,66 @@ pub(super) enum Goal<'a> {
 /// Bytes that an answer may hold.
 const MOST_BYTES: usize = 64 << 20;
 
-impl Goal<'_> {
-    async fn batch(&mut self, batch: RecordBatch) -> Result<()> {
+/// What becomes of the server's bytes.
+pub(super) enum Intake {
+    /// Arrow.
+    Decode(Box<Decoder>),
+    /// The same bytes, row by row.
+    Pass(Box<Passage>),
+}
+
+impl Intake {
+    /// Decodes columns in this order.
+    pub(super) fn decode(plans: &[ColumnPlan]) -> Result<Intake> {
+        Ok(Intake::Decode(Box::new(Decoder::new(plans)?)))
+    }
+
+    fn feed(&mut self, chunk: &[u8]) -> Result<(), Stop> {
         match self {
-            Goal::Send(sender) => sender.batch(batch).await,
-            Goal::Keep(kept) => {
+            Intake::Decode(decoder) => decoder.feed(chunk),
+            Intake::Pass(passage) => Ok(passage.feed(chunk)?),
+        }
+    }
+
+    fn rows(&self) -> usize {
+        match self {
+            Intake::Decode(decoder) => decoder.rows(),
+            Intake::Pass(passage) => passage.rows(),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Intake::Decode(decoder) => decoder.bytes(),
+            Intake::Pass(passage) => passage.bytes(),
+        }
+    }
+
+    fn ended(&self) -> bool {
+        match self {
+            Intake::Decode(decoder) => decoder.ended(),
+            Intake::Pass(passage) => passage.ended(),
+        }
+    }
+
+    /// The rows since the last batch, with the last cursor where the payload does not show it.
+    fn take(&mut self) -> Result<(Payload, Option<ArrayRef>), Stop> {
+        match self {
+            Intake::Decode(decoder) => Ok((Payload::Arrow(decoder.take()?), None)),
+            Intake::Pass(passage) => passage.take().map(|(rows, last)| (Payload::Wire(rows), last)),
+        }
+    }
+}
+
+impl Goal<'_> {
+    async fn batch(&mut self, (payload, last): (Payload, Option<ArrayRef>)) -> Result<()> {
+        match (self, payload) {
+            (Goal::Send(sender), payload) => sender.batch(payload, last).await,
+            (Goal::Keep(kept), Payload::Arrow(batch)) => {
                 *kept = Some(batch);
                 Ok(())
             }
-            Goal::Gather(kept, bytes) => {
+            (Goal::Gather(kept, bytes), Payload::Arrow(batch)) => {
                 *bytes += batch.get_array_memory_size();
                 kept.push(batch);
                 if *bytes > MOST_BYTES {
@@ -48,6 +100,7 @@ impl Goal<'_> {
                 }
                 Ok(())
             }
+            (Goal::Keep(_) | Goal::Gather(..), _) => Err(Error::internal("an answer that is not decoded")),
         }
     }
 
@@ -58,14 +111,13 @@ impl Goal<'_> {
         }
     }
 
-    fn due(&self, decoder: &Decoder) -> bool {
-        if decoder.bytes() >= BATCH_BYTES / 2 || decoder.rows() >= batch_rows() {
+    fn due(&self, intake: &Intake) -> bool {
+        let rows = intake.rows();
+        if intake.bytes() >= BATCH_BYTES / 2 || rows >= batch_rows() {
             return true;
         }
         match self {
-            Goal::Send(sender) => {
-                decoder.rows() > 0 && decoder.rows().is_multiple_of(CLOCK_ROWS) && sender.overdue()
-            }
+            Goal::Send(sender) => rows > 0 && rows.is_multiple_of(CLOCK_ROWS) && sender.overdue(),
             Goal::Keep(_) | Goal::Gather(..) => false,
         }
     }
@@ -77,14 +129,14 @@ pub(super) async fn copy(
     session: &mut Session,
     purpose: &str,
     select: &str,
-    plans: &[ColumnPlan],
+    intake: Intake,
     goal: &mut Goal<'_>,
 ) -> Result<(), Stop> {
     let server = std::sync::Arc::clone(session.server());
     let role = || server.ctx.role.to_owned();
     let started = Body::QueryStarted { role: role(), purpose: purpose.into(), sql: select.into() };
     let span = server.ctx.events.span(Level::Debug, started, purpose);
-    let answer = send(session, &server, select, plans, goal).await;
+    let answer = send(session, &server, select, intake, goal).await;
     let (level, outcome, error) = match &answer {
         Err(Stop::Fault(e)) if e.kind() == Kind::Cancelled => (Level::Debug, Outcome::Cancelled, None),
         Err(Stop::Fault(e)) => (Level::Error, Outcome::Failed, Some(e.record())),
@@ -100,15 +152,14 @@ async fn send(
     session: &mut Session,
     server: &Server,
     select: &str,
-    plans: &[ColumnPlan],
+    mut intake: Intake,
     goal: &mut Goal<'_>,
 ) -> Result<(), Stop> {
-    let mut decoder = Decoder::new(plans)?;
     let statement = format!("COPY ({select}\n) TO STDOUT (FORMAT binary)");
     let started = Instant::now();
     let stall = server.ctx.deadlines.stall;
     let mut busy = session.busy()?;
-    let outcome = receive(&mut busy, &statement, stall, &mut decoder, goal).await;
+    let outcome = receive(&mut busy, &statement, stall, &mut intake, goal).await;
     match outcome {
         Ok(()) => busy.done(),
         Err(Broken::Stop(stop)) => return Err(stop),
@@ -119,8 +170,8 @@ async fn send(
             return Err(server.error(error, started, None).into());
         }
     }
-    if decoder.rows() > 0 {
-        goal.batch(decoder.take()?).await?;
+    if intake.rows() > 0 {
+        goal.batch(intake.take()?).await?;
     }
     Ok(())
 }
@@ -155,7 +206,7 @@ async fn receive(
     busy: &mut Busy<'_>,
     statement: &str,
     stall: Duration,
-    decoder: &mut Decoder,
+    intake: &mut Intake,
     goal: &mut Goal<'_>,
 ) -> Result<(), Broken> {
     let begun = tokio::time::timeout(stall, busy.conn()?.copy_out_raw(statement));
@@ -167,12 +218,12 @@ async fn receive(
     loop {
         match next(&mut rows, stall, goal.outlet()).await {
             Next::Chunk(chunk) => {
-                decoder.feed(chunk.as_ref())?;
-                if goal.due(decoder) {
-                    goal.batch(decoder.take()?).await?;
+                intake.feed(chunk.as_ref())?;
+                if goal.due(intake) {
+                    goal.batch(intake.take()?).await?;
                 }
             }
-            Next::End if decoder.ended() => return Ok(()),
+            Next::End if intake.ended() => return Ok(()),
             Next::End => {
                 return Err(Error::new(Kind::Network, "the server's data ended without its end mark").into());
             }
@@ -191,7 +242,7 @@ pub(super) async fn one_row(
     plans: &[ColumnPlan],
 ) -> Result<RecordBatch> {
     let mut goal = Goal::Keep(None);
-    copy(session, purpose, select, plans, &mut goal).await.map_err(|stop| match stop {
+    copy(session, purpose, select, Intake::decode(plans)?, &mut goal).await.map_err(|stop| match stop {
         Stop::Fault(error) => error,
         Stop::Misfit { .. } => Error::data("the highest cursor does not fit the type of its column"),
     })?;

@@ -93,6 +93,8 @@ fn stream(relation: Relation, standby: bool) -> CatalogStream {
         schema: Arc::new(schema(&relation.columns)),
         rows: (relation.rows >= 0.0).then_some(relation.rows as u64),
         bytes: relation.bytes,
+        // A key holds in one table, not in those that inherit from it.
+        distinct: !relation.primary_key.is_empty() && !relation.heirs,
         primary_key: relation.primary_key,
         cursors,
         notes,
@@ -115,6 +117,7 @@ fn query_stream(selection: &StreamSelection, columns: Vec<RelationColumn>) -> Ca
         cursors: times.collect(),
         schema: Arc::new(schema(&columns)),
         primary_key: Vec::new(),
+        distinct: false,
         rows: None,
         bytes: None,
         notes: vec!["a query: read without checkpoints on the way".into()],

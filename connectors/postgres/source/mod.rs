@@ -8,6 +8,7 @@ mod cursor;
 mod discover;
 mod fence;
 mod lone;
+mod passage;
 mod query;
 mod reach;
 mod read;
@@ -25,7 +26,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use waybill_protocol::{
     Answer, Catalog, Check, Context, Error, Logical, Outlet, Progress, Reading, Result, Slice, Source,
-    StreamRead, StreamSelection, WriteMode,
+    StreamRead, StreamSelection, WireForm, WriteMode,
 };
 
 use super::session::Server;
@@ -54,6 +55,10 @@ impl Source for PostgresSource {
 
     async fn discover(&self, selections: &[StreamSelection]) -> Result<Catalog> {
         discover::discover(&self.server, selections).await
+    }
+
+    fn wire(&self, read: &StreamRead) -> Option<WireForm> {
+        select::form(read).filter(|_| self.server.facts().encoding != "SQL_ASCII")
     }
 
     async fn plan(&self, streams: &[Arc<StreamRead>], _progress: &Progress) -> Result<Vec<Slice>> {

@@ -10,9 +10,10 @@ use waybill_protocol::{
 };
 
 use super::bound;
-use super::copy::{Goal, copy, one_row};
+use super::copy::{Goal, Intake, copy, one_row};
 use super::cursor::{Cursor, Planned, plan_window, refuse};
 use super::fence;
+use super::passage::Passage;
 use super::select::{self, Selected};
 use super::send::{Checkpoints, Sender, checkpoint};
 use super::snapshot::{self, Snapshot};
@@ -112,8 +113,13 @@ impl Request<'_> {
         self.nulls(session, snapshot, outlet).await?;
         let checkpoints = self.checkpoints(&mut selected);
         let sql = self.sql(&selected);
-        let mut goal = Goal::Send(Sender::new(outlet, read, checkpoints));
-        match copy(session, "read", &sql, &selected.plans, &mut goal).await {
+        let sender = Sender::new(outlet, read, checkpoints);
+        let intake = match &read.wire {
+            Some(_) => Intake::Pass(Box::new(Passage::new(&selected.plans, sender.cursor()))),
+            None => Intake::decode(&selected.plans)?,
+        };
+        let mut goal = Goal::Send(sender);
+        match copy(session, "read", &sql, intake, &mut goal).await {
             Ok(()) => Ok(true),
             Err(Stop::Fault(error)) if error.kind() == Kind::Data => Err(error.context(&read.stream)),
             Err(Stop::Fault(error)) => Err(error),
@@ -130,8 +136,11 @@ impl Request<'_> {
     fn checkpoints(&self, selected: &mut Selected) -> Option<Checkpoints<'_>> {
         let (cursor, window) = (self.cursor.as_ref()?, self.window?);
         if cursor.logical == Logical::Text {
-            let floor = window.finished().floor.map(|v| sql::cursor(&v));
-            selected.in_window(cursor.column, floor.as_deref());
+            // Rows that travel undecoded go where nobody asks for it.
+            if self.read.wire.is_none() {
+                let floor = window.finished().floor.map(|v| sql::cursor(&v));
+                selected.in_window(cursor.column, floor.as_deref());
+            }
             return None;
         }
         let column = self.read.schema.index_of(cursor.column).ok()?;

@@ -24,6 +24,8 @@ pub(super) struct Relation {
     /// Whether a subscription fills it.
     pub(super) subscribed: bool,
     pub(super) columns: Vec<RelationColumn>,
+    /// Whether rows of tables that inherit from it are among its rows.
+    pub(super) heirs: bool,
     #[serde(default)]
     pub(super) primary_key: Vec<String>,
     /// Columns that come first in a valid, whole b-tree index.
@@ -104,6 +106,7 @@ pub(super) async fn relations(
         WHEN c.reltuples = 0 AND c.relpages = 0 THEN -1 ELSE c.reltuples END,
     'bytes', CASE WHEN c.relkind = 'p' THEN parts.bytes WHEN c.relkind IN ('r', 'm') THEN {} END,
     'subscribed', EXISTS (SELECT 1 FROM pg_catalog.pg_subscription_rel sr WHERE sr.srrelid = c.oid),
+    'heirs', c.relkind <> 'p' AND c.relhassubclass,
     'columns', coalesce({COLUMNS}, '[]'),
     'primary_key', coalesce((SELECT json_agg(a.attname ORDER BY k.n) FROM pg_catalog.pg_index i
         CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY k(attnum, n)

@@ -1,7 +1,12 @@
 //! The SELECT that a stream is read by.
 
+use std::sync::Arc;
+
 use arrow_schema::{DataType, Field};
-use waybill_protocol::{Error, IN_WINDOW_COLUMN, Kind, Logical, Result, SchemaPolicy, StreamRead};
+use waybill_protocol::wire::POSTGRES_COPY;
+use waybill_protocol::{
+    Error, IN_WINDOW_COLUMN, Kind, Logical, NATIVE_KEY, Result, SchemaPolicy, StreamRead, WireForm,
+};
 
 use super::query::derived;
 use super::relation::RelationColumn;
@@ -44,12 +49,39 @@ pub(super) fn filter(read: &StreamRead) -> Option<String> {
 /// How the columns that are asked for are had from those there are.
 pub(super) fn select(read: &StreamRead, columns: &[RelationColumn]) -> Result<Selected> {
     let mut selected = Selected { expressions: Vec::new(), plans: Vec::new() };
+    let mut widens = true;
     for field in read.schema.fields() {
-        let (expression, wire) = column(read, columns, field)?;
+        let (mut expression, mut wire) = column(read, columns, field)?;
+        widens &= columns.iter().filter(|c| c.name == *field.name()).all(|c| {
+            let natural = c.pg_type().logical();
+            Logical::of(field).is_ok_and(|wanted| natural.widen(wanted) == wanted)
+        });
+        if read.wire.is_some() && wire == Wire::Oid {
+            (expression, wire) = (format!("{expression}::int8"), Wire::Int8);
+        }
         selected.expressions.push(expression);
         selected.plans.push(ColumnPlan { wire, field: field.as_ref().clone() });
     }
-    Ok(selected)
+    let Some(form) = &read.wire else { return Ok(selected) };
+    let words = selected.plans.iter().map(|plan| plan.wire.word());
+    // Nobody looks at undecoded values: a column must not hold more than what is asked for.
+    if widens && form.columns.iter().copied().eq(words) {
+        return Ok(selected);
+    }
+    Err(Error::new(Kind::Schema, format!("the columns of {} changed just now", read.stream))
+        .retry(true)
+        .stream(&read.stream)
+        .hint("the next attempt reads with the new ones"))
+}
+
+/// The form in which the columns that are asked for can be sent undecoded.
+pub(super) fn form(read: &StreamRead) -> Option<WireForm> {
+    let word = |field: &Arc<Field>| {
+        let native = field.metadata().get(NATIVE_KEY).map_or("", String::as_str);
+        Some(Wire::of(Logical::of(field).ok()?, native)?.word())
+    };
+    let columns = read.schema.fields().iter().map(word).collect::<Option<Vec<_>>>()?;
+    Some(WireForm { format: POSTGRES_COPY, columns })
 }
 
 impl Selected {

@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use arrow_array::RecordBatch;
+use arrow_array::ArrayRef;
 use waybill_protocol::outlet::{BATCH_BYTES, BATCH_ROWS, batch_rows};
-use waybill_protocol::{Change, Logical, Message, Outlet, Patch, Result, Scope, StreamRead, StreamState};
+use waybill_protocol::{
+    Change, Logical, Message, Outlet, Patch, Payload, Result, Scope, StreamRead, StreamState,
+};
 
 use super::value::cursor_at;
 use super::window::Window;
@@ -46,22 +48,30 @@ impl<'a> Sender<'a> {
         self.outlet
     }
 
+    /// The cursor's place in a row, where checkpoints need its last value.
+    pub(super) fn cursor(&self) -> Option<usize> {
+        self.checkpoints.as_ref().map(|c| c.column)
+    }
+
     /// Whether a checkpoint should come although the batch is small.
     pub(super) fn overdue(&self) -> bool {
         self.checkpoints.is_some() && self.last.elapsed() >= CHECKPOINT_EVERY
     }
 
     /// Sends a batch and, when it is time, a checkpoint.
-    pub(super) async fn batch(&mut self, batch: RecordBatch) -> Result<()> {
-        let reached = match &self.checkpoints {
-            Some(c) => {
+    ///
+    /// `last` is the cursor of the last row, where the payload does not show it.
+    pub(super) async fn batch(&mut self, payload: Payload, last: Option<ArrayRef>) -> Result<()> {
+        let reached = match (&self.checkpoints, &payload, &last) {
+            (Some(c), Payload::Arrow(batch), _) => {
                 let last = batch.num_rows().saturating_sub(1);
                 cursor_at(batch.column(c.column), c.logical, last)?.map(|at| c.window.reached(&at))
             }
-            None => None,
+            (Some(c), _, Some(last)) => cursor_at(last, c.logical, 0)?.map(|at| c.window.reached(&at)),
+            _ => None,
         };
-        self.bytes += batch.get_array_memory_size();
-        self.outlet.batch(self.stream, batch).await?;
+        self.bytes += payload.bytes();
+        self.outlet.send(Message::Batch { stream: self.stream.to_owned(), payload }).await?;
         if let Some(state) = reached
             && (self.bytes >= BATCH_BYTES
                 || self.last.elapsed() >= CHECKPOINT_EVERY

@@ -8,8 +8,8 @@ use clap::Args;
 use tokio_util::sync::CancellationToken;
 use waybill_protocol::outlet::RUN_BUDGET_BYTES;
 use waybill_protocol::{
-    Budget, CatalogStream, Delivery, Error, Kind, Message, Origin, Outlet, Payload, Progress, Reading,
-    Reject, Result, Source, StreamRead, StreamSelection,
+    Budget, CatalogStream, Delivery, Error, Kind, Message, Origin, Outlet, Payload, Progress, Reject, Result,
+    Source, StreamRead, StreamSelection,
 };
 
 use super::discover::nothing;
@@ -120,17 +120,9 @@ pub(super) async fn rows(
     let mut schema = chosen(&stream, &selection)?;
     for _ in 0..WIDER {
         let read = Arc::new(StreamRead {
-            selection: selection.clone(),
-            stream: stream.name.clone(),
-            source: (stream.namespace.clone(), stream.table.clone()),
             schema: Arc::clone(&schema),
-            primary_key: stream.primary_key.clone(),
-            reading: Reading::Full,
-            ordered: false,
-            from: None,
-            to: None,
             limit: Some(limit),
-            staged: true,
+            ..StreamRead::whole(&stream, selection.clone())
         });
         match attempt(source, read, limit).await? {
             Attempt::Wider(wider) => schema = wider,

@@ -157,3 +157,36 @@ async fn the_same_behind_a_pooler() {
         "br1\nc"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_key_of_a_first_load_is_built_at_its_end_or_before_the_next() {
+    let db = Db::new("late_key");
+    let destination = db.begin("c1", "r1").await;
+    let key =
+        "SELECT count(*) FROM pg_constraint WHERE contype = 'p' AND conrelid = 'sales.orders'::regclass";
+    let (mut first, mut writer) =
+        (load_of("orders", two_columns(), Disposition::Direct), destination.writer("orders").await.unwrap());
+    (first.upsert, first.distinct) = (true, true);
+    writer.prepare(&first).await.unwrap();
+    write(&mut writer, "orders", &[(1, "a"), (2, "b")]).await;
+    writer.commit(&commit_of("k1", "orders")).await.unwrap();
+    assert_eq!(db.sql(key), "0");
+    // It is cut off here. The next attempt builds the key and merges into it.
+    drop(writer);
+    let mut writer = destination.writer("orders").await.unwrap();
+    writer.prepare(&first).await.unwrap();
+    assert_eq!(db.sql(key), "1");
+    write(&mut writer, "orders", &[(2, "again"), (3, "c")]).await;
+    writer.commit(&commit_of("k2", "orders")).await.unwrap();
+    writer.complete("orders").await.unwrap();
+    assert_eq!(db.sql("SELECT string_agg(id || note, ',' ORDER BY id) FROM sales.orders"), "1a,2again,3c");
+
+    let mut other = load_of("others", two_columns(), Disposition::Direct);
+    (other.upsert, other.distinct) = (true, true);
+    let mut writer = destination.writer("others").await.unwrap();
+    writer.prepare(&other).await.unwrap();
+    write(&mut writer, "others", &[(1, "a")]).await;
+    writer.commit(&commit_of("k3", "others")).await.unwrap();
+    writer.complete("others").await.unwrap();
+    assert_eq!(db.sql(&key.replace("orders", "others")), "1");
+}

@@ -97,19 +97,7 @@ impl Fixture {
     pub(super) async fn stream(&self, selection: StreamSelection) -> StreamRead {
         let catalog = self.source.discover(std::slice::from_ref(&selection)).await.unwrap();
         let found = catalog.streams.iter().find(|s| s.name == selection.name).expect("the stream is found");
-        StreamRead {
-            stream: found.name.clone(),
-            source: (found.namespace.clone(), found.table.clone()),
-            schema: Arc::clone(&found.schema),
-            primary_key: found.primary_key.clone(),
-            reading: Reading::Full,
-            ordered: false,
-            from: None,
-            to: None,
-            limit: None,
-            staged: false,
-            selection,
-        }
+        StreamRead { staged: false, ..StreamRead::whole(found, selection) }
     }
 
     /// The same by cursor.

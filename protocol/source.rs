@@ -97,6 +97,8 @@ pub struct StreamRead {
     pub limit: Option<u64>,
     /// Whether the load goes to a staging table, so that a wider schema costs only a new start.
     pub staged: bool,
+    /// The most slices that it may be split into; above 1 only for a staged load.
+    pub parts: usize,
     /// The binary form to send rows in, one that [`Source::wire`] offered; absent: as Arrow.
     pub wire: Option<WireForm>,
 }
@@ -116,6 +118,7 @@ impl StreamRead {
             to: None,
             limit: None,
             staged: true,
+            parts: 1,
             wire: None,
         }
     }

@@ -131,6 +131,8 @@ struct Run {
     budget: Budget,
     /// Slices that may be read at once.
     places: Arc<Semaphore>,
+    /// How many slices are read at once.
+    parallelism: usize,
     rejects: rejects::Rejects,
     stop: Stop,
     /// Set once, when planning has ended.

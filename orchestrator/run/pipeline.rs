@@ -268,6 +268,7 @@ fn assemble(
         policy,
         budget: open.budget.clone(),
         places: Arc::new(Semaphore::new(policies.parallelism.max(1) as usize)),
+        parallelism: policies.parallelism.max(1) as usize,
         rejects: rejects::Rejects::new(open.artifacts.rejects.clone()),
         stop: stop.clone(),
         jobs: OnceLock::new(),

@@ -468,6 +468,7 @@ fn read_of(
         to: modes.to.clone(),
         limit: run.options.limit,
         staged,
+        parts: if staged && run.can.parallel_slices { run.parallelism } else { 1 },
         wire: None,
         selection,
     })

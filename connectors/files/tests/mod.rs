@@ -261,6 +261,7 @@ pub(super) fn request(options: Value, schema: SchemaRef) -> StreamRead {
         to: None,
         limit: None,
         staged: true,
+        parts: 1,
         wire: None,
     }
 }

@@ -16,6 +16,7 @@ mod relation;
 mod select;
 mod send;
 mod snapshot;
+mod split;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -29,16 +30,21 @@ use waybill_protocol::{
     StreamRead, StreamSelection, WireForm, WriteMode,
 };
 
+use self::split::{Range, Snapshots};
 use super::session::Server;
 use super::settings::PostgresSettings;
 
 /// Opens a session as a source.
 pub(super) async fn open(ctx: Context, settings: &PostgresSettings) -> Result<Box<dyn Source>> {
-    Ok(Box::new(PostgresSource { server: Server::open(ctx, settings).await? }))
+    Ok(Box::new(PostgresSource {
+        server: Server::open(ctx, settings).await?,
+        snapshots: Snapshots::default(),
+    }))
 }
 
 struct PostgresSource {
     server: Arc<Server>,
+    snapshots: Snapshots,
 }
 
 impl Drop for PostgresSource {
@@ -64,14 +70,21 @@ impl Source for PostgresSource {
     async fn plan(&self, streams: &[Arc<StreamRead>], _progress: &Progress) -> Result<Vec<Slice>> {
         let slice =
             |read: &Arc<StreamRead>| Slice { ordered: ordered(read), ..Slice::whole(Arc::clone(read)) };
-        Ok(streams.iter().map(slice).collect())
+        self.snapshots.plan(&self.server, streams, slice).await
     }
 
     async fn read(&self, slice: &Slice, progress: &Progress, outlet: &Outlet) -> Result<()> {
         let work = async {
+            let range = Range::of(slice)?;
             for stream in &slice.streams {
                 let state = progress.streams.get(&stream.stream).cloned().unwrap_or_default();
-                let whole = read::read(&self.server, stream, &state, outlet)
+                let asked = read::Asked { read: stream, state: &state, range: range.as_ref() };
+                let begun = async {
+                    if let Some(range) = &range {
+                        self.snapshots.joined(&slice.id, range).await;
+                    }
+                };
+                let whole = read::read(&self.server, asked, begun, outlet)
                     .await
                     .map_err(|e| e.stream(&stream.stream).origin(self.server.origin()))?;
                 if !whole {
@@ -100,6 +113,7 @@ impl Source for PostgresSource {
     }
 
     async fn close(&self) {
+        self.snapshots.close().await;
         self.server.close().await;
     }
 }

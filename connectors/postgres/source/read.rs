@@ -17,6 +17,7 @@ use super::passage::Passage;
 use super::select::{self, Selected};
 use super::send::{Checkpoints, Sender, checkpoint};
 use super::snapshot::{self, Snapshot};
+use super::split::Range;
 use super::window::Window;
 use super::{moves_state, ordered};
 use crate::postgres::decode::{ColumnPlan, Stop};
@@ -24,13 +25,27 @@ use crate::postgres::kinds::Wire;
 use crate::postgres::session::{Server, Session};
 use crate::postgres::sql;
 
+/// What is to be read.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    /// The stream.
+    pub(super) read: &'a StreamRead,
+    /// Where it continues from.
+    pub(super) state: &'a StreamState,
+    /// The range of it, where it is read in ranges.
+    pub(super) range: Option<&'a Range>,
+}
+
 /// Reads one stream. Says whether it is complete; it is not when a wider schema was sent instead.
+///
+/// `begun` is done once its snapshot is taken.
 pub(super) async fn read(
     server: &Arc<Server>,
-    read: &StreamRead,
-    state: &StreamState,
+    asked: Asked<'_>,
+    begun: impl Future<Output = ()>,
     outlet: &Outlet,
 ) -> Result<bool> {
+    let Asked { read, state, range } = asked;
     let mut session = or_refused(outlet, server.session()).await?;
     let job = match &read.reading {
         Reading::Full => None,
@@ -41,9 +56,9 @@ pub(super) async fn read(
         return Err(Error::config(format!("{}: from and to need a cursor", read.stream))
             .hint("set cursor on the stream: the column that from and to are values of"));
     }
-    let (snapshot, window) =
-        or_refused(outlet, open(server, &mut session, read, state, job.as_ref())).await?;
-    let request = Request { read, state, cursor: job, window: window.as_ref() };
+    let (snapshot, window) = or_refused(outlet, open(server, &mut session, asked, job.as_ref())).await?;
+    begun.await;
+    let request = Request { read, state, range, cursor: job, window: window.as_ref() };
     let whole = request.run(&mut session, &snapshot, outlet).await?;
     if whole {
         session.commit().await?;
@@ -62,8 +77,7 @@ pub(super) async fn read(
 async fn open(
     server: &Arc<Server>,
     session: &mut Session,
-    read: &StreamRead,
-    state: &StreamState,
+    Asked { read, state, range }: Asked<'_>,
     job: Option<&Cursor<'_>>,
 ) -> Result<(Snapshot, Option<Window>)> {
     let shape = snapshot::shape(session, read).await?;
@@ -74,7 +88,7 @@ async fn open(
             planned = Some(plan_window(session, read, state, cursor, &shape).await?);
         }
     }
-    let snapshot = snapshot::begin(session, read, &shape).await?;
+    let snapshot = snapshot::begin(session, read, &shape, range).await?;
     if let (Some(Planned { window, place, holders }), Some(cursor)) = (&planned, job) {
         fence::same_server(place, &snapshot.server)?;
         bound::check(session, read, cursor, window, holders).await?;
@@ -96,6 +110,7 @@ async fn or_refused<T>(outlet: &Outlet, work: impl Future<Output = Result<T>>) -
 struct Request<'a> {
     read: &'a StreamRead,
     state: &'a StreamState,
+    range: Option<&'a Range>,
     cursor: Option<Cursor<'a>>,
     window: Option<&'a Window>,
 }
@@ -151,7 +166,9 @@ impl Request<'_> {
     fn sql(&self, selected: &Selected) -> String {
         let read = self.read;
         let mut sql = format!("SELECT {} FROM {}", selected.expressions.join(", "), select::from(read));
-        let conditions: Vec<String> = select::filter(read).into_iter().chain(self.bounds()).collect();
+        let range = self.range.map(Range::condition);
+        let conditions: Vec<String> =
+            range.into_iter().chain(select::filter(read)).chain(self.bounds()).collect();
         if !conditions.is_empty() {
             sql.push_str(&format!(" WHERE {}", conditions.join(" AND ")));
         }

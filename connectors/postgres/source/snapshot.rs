@@ -6,6 +6,7 @@ use super::fence::SERVER_SQL;
 use super::query;
 use super::relation::{RelationColumn, relations};
 use super::select;
+use super::split::Range;
 use crate::postgres::own::{self, Held, Purpose};
 use crate::postgres::session::{Session, text};
 use crate::postgres::sql;
@@ -60,11 +61,17 @@ pub(super) struct Snapshot {
 
 /// Begins the transaction that reads: one snapshot, nothing written, no limits at the server, the
 /// table locked against changes of its columns, which are then looked at again.
-pub(super) async fn begin(session: &mut Session, read: &StreamRead, before: &Shape) -> Result<Snapshot> {
+pub(super) async fn begin(
+    session: &mut Session,
+    read: &StreamRead,
+    before: &Shape,
+    range: Option<&Range>,
+) -> Result<Snapshot> {
+    let take_over = range.map(|r| format!("SET TRANSACTION SNAPSHOT {}; ", sql::literal(&r.snapshot)));
     // Texts are written in one way whatever database or role are set to.
-    let mut then = "SET LOCAL datestyle = 'ISO, YMD'; SET LOCAL intervalstyle = 'postgres'; SET LOCAL timezone = 'UTC'; \
-        SET LOCAL extra_float_digits = 3; SET LOCAL bytea_output = 'hex'; "
-        .to_owned();
+    let mut then = take_over.unwrap_or_default()
+        + "SET LOCAL datestyle = 'ISO, YMD'; SET LOCAL intervalstyle = 'postgres'; SET LOCAL timezone = 'UTC'; \
+        SET LOCAL extra_float_digits = 3; SET LOCAL bytea_output = 'hex'; ";
     let facts = session.server().facts();
     if facts.encoding == "SQL_ASCII" {
         // The server would refuse bytes that are not UTF-8 without naming the column.
@@ -79,7 +86,8 @@ pub(super) async fn begin(session: &mut Session, read: &StreamRead, before: &Sha
         then.push_str(&format!("LOCK TABLE {} IN ACCESS SHARE MODE; ", select::table(read)));
     }
     then.push_str(&format!("SELECT {}, {SERVER_SQL}", own::SELF));
-    let rows = session.begin_bulk("ISOLATION LEVEL REPEATABLE READ READ ONLY", &then).await?;
+    let begun = session.begin_bulk("ISOLATION LEVEL REPEATABLE READ READ ONLY", &then).await;
+    let rows = begun.map_err(|e| if range.is_some() { gone(e) } else { e })?;
     let row = rows.last().ok_or_else(|| Error::internal("no answer to a query without FROM"))?;
     let held = text(row, 0)?.map(|key| Held::new(key, Purpose::Reading));
     let server = text(row, 1)?.unwrap_or_default();
@@ -90,4 +98,16 @@ pub(super) async fn begin(session: &mut Session, read: &StreamRead, before: &Sha
             .hint("the next attempt reads with the new ones"));
     }
     Ok(Snapshot { shape, server, _held: held })
+}
+
+/// A snapshot can be taken over only while the transaction that it is of is there.
+fn gone(error: Error) -> Error {
+    match error.record().code.as_deref() {
+        Some("22023" | "42704" | "55000") => {
+            Error::new(Kind::Network, "the snapshot that the ranges of the table share is gone")
+                .hint("the connection that held it was lost; the next attempt takes a new one")
+                .cause(error)
+        }
+        _ => error,
+    }
 }

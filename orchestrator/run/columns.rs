@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
-use arrow_schema::{Schema, SchemaRef};
+use arrow_schema::{Field, Schema, SchemaRef};
+use waybill_protocol::column::{COMMENT_KEY, NOT_NULL_KEY, hand_on, said, saying};
 use waybill_protocol::event::ColumnChange;
 use waybill_protocol::{
-    Capabilities, ColumnRecord, Error, Kind, Logical, Result, SchemaPolicy, StreamSelection,
+    Capabilities, ColumnRecord, Error, Kind, Logical, RUN_ID_COLUMN, Result, SchemaPolicy, StreamSelection,
 };
 
 use super::evolve::{change, native_of};
@@ -73,21 +74,31 @@ pub fn decide(
                 kept
             }
         };
-        match old {
-            Some(old) => (old.logical, old.gone) = (kind.to_string(), false),
-            None => record.push(ColumnRecord::new(field.name(), name, &kind.to_string())),
+        let at = match old {
+            Some(old) => old,
+            None => {
+                record.push(ColumnRecord::new(field.name(), name, ""));
+                let last = record.len() - 1;
+                &mut record[last]
+            }
+        };
+        (at.logical, at.gone) = (kind.to_string(), false);
+        if let Some(lost) = filled(at, field, fresh || !known, selection.shared) {
+            changes.push(lost);
         }
         let native = native_of(field);
-        let kept = if kind == now { native.as_str() } else { "" };
+        let loaded = kind.field(name, !key.contains(field.name()), if kind == now { &native } else { "" });
+        load.push(describe(field, loaded, kind == now, at.not_null == Some(true)));
         read.push(kind.field(field.name(), field.is_nullable(), &native));
-        load.push(kind.field(name, !key.contains(field.name()), kept));
     }
     for gone in record.iter_mut().filter(|c| !c.gone && !names.contains(&c.source)) {
         gone.gone = true;
+        // New rows have no value in it.
+        gone.not_null = gone.not_null.map(|_| false);
         changes.push(change(&gone.source, gone.logical.parse().ok(), None));
     }
     if fresh {
-        record.retain(|c| names.contains(&c.source));
+        record.retain(|c| names.contains(&c.source) || c.not_null.is_some());
     }
     if selection.schema_policy == SchemaPolicy::Freeze && !changes.is_empty() {
         let columns: Vec<&str> = changes.iter().map(|c| c.column.as_str()).collect();
@@ -97,8 +108,37 @@ pub fn decide(
         )
         .hint("set schema_policy: evolve (or ignore), or bring the source's columns back"));
     }
-    limits(&load, can)?;
-    Ok(Columns { read: Arc::new(Schema::new(read)), load: Arc::new(Schema::new(load)), record, changes })
+    limits(load.len(), selection.metadata, can)?;
+    let load = Arc::new(Schema::new_with_metadata(load, found.metadata().clone()));
+    Ok(Columns { read: Arc::new(Schema::new(read)), load, record, changes })
+}
+
+/// Decides whether the table says NOT NULL of a column: a table that is made does where its source
+/// does; one that exists is never told to, and stops once the source has. Others who load a shared
+/// table may lack the column.
+fn filled(at: &mut ColumnRecord, field: &Field, made: bool, shared: bool) -> Option<ColumnChange> {
+    let never_null = !field.is_nullable();
+    let was = at.not_null;
+    at.not_null = match was {
+        _ if made && never_null && !shared => Some(true),
+        Some(before) => Some(before && never_null && !shared),
+        None => None,
+    };
+    let lost = was == Some(true) && !never_null;
+    lost.then(|| ColumnChange {
+        column: field.name().clone(),
+        before: Some(format!("{} not null", at.logical)),
+        after: Some(at.logical.clone()),
+    })
+}
+
+/// The table's field with what the source's field says beside its type.
+fn describe(found: &Field, load: Field, same_type: bool, not_null: bool) -> Field {
+    let load = match same_type {
+        true => hand_on(found, load),
+        false => saying(load, COMMENT_KEY, said(found, COMMENT_KEY)),
+    };
+    saying(load, NOT_NULL_KEY, if not_null { "true" } else { "" })
 }
 
 fn choose(selection: &StreamSelection, found: &Schema) -> Result<Schema> {
@@ -114,22 +154,26 @@ fn choose(selection: &StreamSelection, found: &Schema) -> Result<Schema> {
         })?;
         fields.push(field.clone());
     }
-    Ok(Schema::new(fields))
+    Ok(Schema::new_with_metadata(fields, found.metadata().clone()))
 }
 
-fn limits(load: &[arrow_schema::Field], can: &Capabilities) -> Result<()> {
-    if load.is_empty() {
+fn limits(columns: usize, metadata: bool, can: &Capabilities) -> Result<()> {
+    if columns == 0 && !metadata {
         return Err(Error::new(Kind::Schema, "the stream has no columns: there is nothing to load")
-            .hint("leave it out of the selection"));
+            .hint("leave `metadata` on, so that its rows can be counted, or leave it out of the selection"));
     }
-    if load.len() >= can.columns {
-        return Err(Error::new(
-            Kind::Schema,
-            format!("{} columns are more than the destination takes ({})", load.len(), can.columns - 1),
-        )
-        .hint("choose some with columns: [...]"));
+    let room = can.columns.saturating_sub(usize::from(metadata));
+    if columns <= room {
+        return Ok(());
     }
-    Ok(())
+    let error = Error::new(
+        Kind::Schema,
+        format!("{columns} columns are more than the destination takes ({room}, beside {RUN_ID_COLUMN})"),
+    );
+    Err(match columns <= can.columns {
+        true => error.hint("set metadata: false for the stream, or choose some with columns: [...]"),
+        false => error.hint("choose some with columns: [...]"),
+    })
 }
 
 #[cfg(test)]
@@ -251,7 +295,10 @@ mod tests {
         let now = found(&[("a", Logical::Int64), ("b", Logical::Text)]);
         let error = decide(&selection, &now, &[], false, &[], &CAN).unwrap_err();
         assert_eq!((error.kind(), error.get_hint()), (Kind::NotFound, Some("columns are: a, b")));
-        assert!(decide(&with(SchemaPolicy::Evolve), &found(&[]), &[], false, &[], &CAN).is_err());
+        let mut none = with(SchemaPolicy::Evolve);
+        assert!(decide(&none, &found(&[]), &[], false, &[], &CAN).is_ok());
+        none.metadata = false;
+        assert!(decide(&none, &found(&[]), &[], false, &[], &CAN).is_err());
         let wide = found(&[
             ("a", Logical::Bool),
             ("b", Logical::Bool),
@@ -259,6 +306,39 @@ mod tests {
             ("d", Logical::Bool),
             ("e", Logical::Bool),
         ]);
-        assert!(decide(&with(SchemaPolicy::Evolve), &wide, &[], false, &[], &CAN).is_err());
+        let mut selection = with(SchemaPolicy::Evolve);
+        let error = decide(&selection, &wide, &[], false, &[], &CAN).unwrap_err();
+        assert!(error.get_hint().unwrap_or_default().contains("metadata: false"), "{error}");
+        selection.metadata = false;
+        assert!(decide(&selection, &wide, &[], false, &[], &CAN).is_ok());
+    }
+
+    #[test]
+    fn a_table_says_not_null_while_its_source_does() {
+        let mut now = vec![Logical::Int64.field("a", false, ""), Logical::Text.field("b", true, "")];
+        let evolve = with(SchemaPolicy::Evolve);
+        let next = |policy: &StreamSelection, fields: &[Field], record: &[ColumnRecord], fresh| {
+            decide(policy, &Schema::new(fields.to_vec()), record, fresh, &[], &CAN)
+        };
+        let first = next(&evolve, &now, &[], false).unwrap();
+        let declared: Vec<_> = first.record.iter().map(|c| c.not_null).collect();
+        assert_eq!(declared, [Some(true), None]);
+        assert_eq!(said(first.load.field(0), NOT_NULL_KEY), "true");
+        // A column that comes to a table with rows has none for them.
+        now.push(Logical::Int64.field("c", false, ""));
+        let second = next(&evolve, &now, &first.record, false).unwrap();
+        assert_eq!(second.record[2].not_null, None);
+        assert_eq!(next(&evolve, &now, &first.record, true).unwrap().record[2].not_null, Some(true));
+        // Lost at the source, and a column that is gone.
+        now[0] = Logical::Int64.field("a", true, "");
+        let lost = next(&evolve, &now, &first.record, false).unwrap();
+        assert_eq!(lost.record[0].not_null, Some(false));
+        assert_eq!(lost.changes[0].before.as_deref(), Some("int64 not null"));
+        let frozen = next(&with(SchemaPolicy::Freeze), &now[..2], &first.record, false).unwrap_err();
+        assert!(frozen.message().contains("a"), "{frozen}");
+        let gone = next(&evolve, &now[1..], &first.record, true).unwrap();
+        assert_eq!(gone.record[0].not_null, Some(false));
+        let shared = StreamSelection { shared: true, ..evolve };
+        assert_eq!(next(&shared, &now[2..], &[], false).unwrap().record[0].not_null, None);
     }
 }

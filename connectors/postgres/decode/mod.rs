@@ -122,7 +122,7 @@ impl Decoder {
             *rest = tail;
             match column.push(value) {
                 Ok(more) => self.variable += more,
-                Err(Fault::Misfit) => return Err(Stop::Misfit { column: index, wider: Logical::Numeric }),
+                Err(Fault::Misfit(wider)) => return Err(Stop::Misfit { column: index, wider }),
                 Err(Fault::Value(why)) => {
                     let name = self.schema.fields().get(index).map_or("?", |f| f.name().as_str());
                     return Err(Error::data(format!("column {name:?}: {why}")).into());

@@ -8,7 +8,7 @@ use waybill_protocol::{Error, Kind, Result};
 
 use super::names::{Place, idents};
 use super::tx::{Tx, waited};
-use crate::postgres::encode::{COPY_HEADER, COPY_TRAILER, ColumnPlan, Rows};
+use crate::postgres::encode::{ColumnPlan, Rows, textual};
 use crate::postgres::session::Server;
 use crate::postgres::sql::ident;
 
@@ -25,7 +25,9 @@ pub(super) fn copy_sql(place: &Place, plan: &[ColumnPlan], ordinal: bool) -> Str
     if ordinal {
         columns = format!("{columns}, {}", ident(ORDINAL));
     }
-    format!("COPY {} ({columns}) FROM STDIN (FORMAT binary)", place.sql())
+    // What has no binary form of ours is read from its text, and the whole row with it.
+    let format = if textual(plan) { "text" } else { "binary" };
+    format!("COPY {} ({columns}) FROM STDIN (FORMAT {format})", place.sql())
 }
 
 /// Why a COPY ended.
@@ -93,12 +95,13 @@ async fn stream(
         error = silent => return Err(Fault::Ours(error)),
     };
     waited(server, "the table that is loaded", started);
-    buffer.extend_from_slice(COPY_HEADER);
+    let (header, trailer) = rows.frame();
+    buffer.extend_from_slice(header);
     let mut more = true;
     while more {
         more = rows.fill(buffer, CHUNK).map_err(Fault::Ours)?;
         if !more {
-            buffer.extend_from_slice(COPY_TRAILER);
+            buffer.extend_from_slice(trailer);
         }
         let sent = timeout(stall, copy.send(buffer.as_slice())).await;
         sent.map_err(|_| Fault::Stalled("took no bytes"))?.map_err(Fault::Driver)?;

@@ -65,8 +65,8 @@ pub fn hand_on(from: &Field, mut to: Field) -> Field {
 pub fn shown_as_text(field: &Field) -> Option<&str> {
     let native = said(field, NATIVE_KEY);
     let base = native.split('(').next().unwrap_or(native).trim();
-    let plain = native.is_empty() || TEXT_NAMES.iter().any(|name| name.eq_ignore_ascii_case(base));
-    (!plain && !field.metadata().contains_key(LOGICAL_KEY)).then_some(native)
+    let text = || !native.ends_with(']') && TEXT_NAMES.iter().any(|name| name.eq_ignore_ascii_case(base));
+    (!native.is_empty() && !text() && !field.metadata().contains_key(LOGICAL_KEY)).then_some(native)
 }
 
 #[cfg(test)]
@@ -87,7 +87,9 @@ mod tests {
     fn text_is_told_from_what_is_shown_as_text() {
         let shown = |native: &str| shown_as_text(&Logical::Text.field("c", true, native)).map(str::to_owned);
         assert_eq!(shown("inet").as_deref(), Some("inet"));
-        assert_eq!(shown("text[]").as_deref(), Some("text[]"));
+        for array in ["text[]", "character(3)[]"] {
+            assert_eq!(shown(array).as_deref(), Some(array));
+        }
         for text in ["text", "character varying(40)", "VARCHAR(9)", "bpchar", ""] {
             assert_eq!(shown(text), None, "{text}");
         }

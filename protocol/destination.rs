@@ -69,7 +69,13 @@ pub struct ColumnRecord {
 impl ColumnRecord {
     /// A column that the stream has.
     pub fn new(source: &str, name: &str, logical: &str) -> ColumnRecord {
-        ColumnRecord { source: source.into(), name: name.into(), logical: logical.into(), gone: false, not_null: None }
+        ColumnRecord {
+            source: source.into(),
+            name: name.into(),
+            logical: logical.into(),
+            gone: false,
+            not_null: None,
+        }
     }
 }
 

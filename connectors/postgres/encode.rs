@@ -237,7 +237,11 @@ impl<'a> Rows<'a> {
             if out.len() >= limit {
                 return Ok(true);
             }
-            if self.textual { self.line(out)? } else { self.row(out)? }
+            if self.textual {
+                self.line(out)?
+            } else {
+                self.row(out)?
+            }
             self.next += 1;
         }
         Ok(false)

@@ -45,7 +45,7 @@ fn sides(column: &str, kind: &str, there: &str) -> (String, String) {
         // It has no binary form.
         ("aclitem", _) => (format!("s.{column}::text"), format!("d.{column}::text")),
         // A cast would fill it up again.
-        (kind, "text") if kind.starts_with("character(") => {
+        (kind, "text") if kind.starts_with("character(") && !kind.ends_with("[]") => {
             (format!("bpcharsend(s.{column})"), format!("textsend(d.{column})"))
         }
         (kind, _) => (sent(format!("s.{column}")), sent(format!("d.{column}::{kind}"))),

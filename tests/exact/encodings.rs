@@ -8,7 +8,9 @@ use crate::server::PgServer;
 fn encoded(name: &str, encoding: &str) -> Database {
     let server = PgServer::shared();
     server.psql("postgres", &format!("DROP DATABASE IF EXISTS {name}"));
-    let sql = format!("CREATE DATABASE {name} ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0");
+    let sql = format!(
+        "CREATE DATABASE {name} ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+    );
     server.psql("postgres", &sql);
     Database { server, name: name.to_owned() }
 }
@@ -29,7 +31,8 @@ fn bytes_that_are_no_text_are_refused_with_their_column_and_nothing_is_replaced(
         if !lite {
             postgres::destination(&project, &target);
         }
-        let finished = project.run().exits(5).says(&["public.bad", "column \"torn\"", "not UTF-8", "SQL_ASCII"]);
+        let finished =
+            project.run().exits(5).says(&["public.bad", "column \"torn\"", "not UTF-8", "SQL_ASCII"]);
         assert!(!finished.out.contains('\u{fffd}') && !finished.err.contains('\u{fffd}'), "{finished:?}");
         let good = "SELECT count(*) FROM public.good WHERE octet_length(t) = 5";
         match lite {
@@ -50,7 +53,7 @@ fn bytes_that_are_no_text_are_refused_with_their_column_and_nothing_is_replaced(
 fn latin_letters_are_converted_and_what_latin_has_not_is_refused() {
     let latin = encoded("latin_db", "LATIN1");
     let (unicode, other) = (Database::new("latin_utf"), encoded("latin_to", "LATIN1"));
-    latin.sql("CREATE TABLE t (id int, w text); INSERT INTO t VALUES (1, 'Größe'), (2, 'ÿ')");
+    latin.sql("SET client_encoding = 'UTF8'; CREATE TABLE t (id int, w text); INSERT INTO t VALUES (1, 'Größe'), (2, 'ÿ')");
     let project = postgres::source(&latin, json!([{"name": "public.t"}]));
     postgres::destination(&project, &unicode);
     project.run().exits(0);

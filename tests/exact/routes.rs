@@ -72,8 +72,7 @@ pub fn into_sqlite(database: &Database, tables: &[&str]) -> Project {
 
 /// A project that takes tables out of the SQLite file of another one.
 fn out_of_sqlite(from: &Project, database: &Database, tables: &[&str]) -> Project {
-    let stream =
-        |table: &&str| json!({"name": format!("public_{table}"), "schema": "back", "table": table});
+    let stream = |table: &&str| json!({"name": format!("public_{table}"), "schema": "back", "table": table});
     let streams: Value = tables.iter().map(stream).collect();
     let settings = json!({"path": from.path("waybill.db"), "streams": streams});
     let project = Project::new(crate::fixture::one_connection("sqlite", settings));

@@ -46,7 +46,10 @@ fn a_table_says_of_itself_at_the_destination_what_it_says_at_home() {
                 assert_eq!(target.sql(key), source.sql(key));
             }
             // None of it keeps the table in its place.
-            assert_eq!(project.log().lines.iter().filter(|l| l.to_string().contains("keeps its place")).count(), 0);
+            assert_eq!(
+                project.log().lines.iter().filter(|l| l.to_string().contains("keeps its place")).count(),
+                0
+            );
         }
         let rows = "SELECT md5(string_agg(t::text, ',' ORDER BY id)) FROM (SELECT id, code, letters, price, at, doc, ip, tags FROM talk) t";
         assert_eq!(target.sql(rows), source.sql(rows));
@@ -89,7 +92,11 @@ fn a_column_that_may_be_null_at_home_again_may_be_so_at_the_destination() {
         assert_eq!(filled(&target), "id,a,b", "{stream}");
         source.sql("ALTER TABLE r ALTER a DROP NOT NULL; INSERT INTO r VALUES (2, NULL, 'y')");
         project.run().exits(0).says(&["a was int32 not null, now int32"]);
-        assert_eq!((filled(&target).as_str(), target.sql("SELECT count(*) FROM r").as_str()), ("id,b", "2"), "{stream}");
+        assert_eq!(
+            (filled(&target).as_str(), target.sql("SELECT count(*) FROM r").as_str()),
+            ("id,b", "2"),
+            "{stream}"
+        );
         project.run().exits(0);
     }
 }
@@ -121,15 +128,19 @@ fn frozen_columns_do_not_stop_being_not_null() {
     source.sql("ALTER TABLE r ALTER a DROP NOT NULL; INSERT INTO r VALUES (2, NULL, 'y')");
     project.run().exits(1).says(&["columns changed although they are frozen: a"]);
     assert_eq!((filled(&target).as_str(), target.sql("SELECT count(*) FROM r").as_str()), ("id,a,b", "1"));
-    project.edit(|config| config["connections"][0]["schema"]["streams"][0]["schema_policy"] = json!("ignore"));
+    project
+        .edit(|config| config["connections"][0]["schema"]["streams"][0]["schema_policy"] = json!("ignore"));
     project.run().exits(0);
     assert_eq!((filled(&target).as_str(), target.sql("SELECT count(*) FROM r").as_str()), ("id,b", "2"));
 }
 
 #[test]
 fn what_a_person_made_not_null_at_the_destination_stays_so() {
-    let (source, target, project) =
-        pair("null_own", "CREATE TABLE r (id bigint PRIMARY KEY, a int); INSERT INTO r VALUES (1, 1)", &ways()[0]);
+    let (source, target, project) = pair(
+        "null_own",
+        "CREATE TABLE r (id bigint PRIMARY KEY, a int); INSERT INTO r VALUES (1, 1)",
+        &ways()[0],
+    );
     project.run().exits(0);
     target.sql("ALTER TABLE r ALTER a SET NOT NULL");
     project.run().exits(0);

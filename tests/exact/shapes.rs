@@ -67,7 +67,9 @@ fn every_kind_of_relation_arrives_whole_and_once() {
         project.run().exits(0);
     }
     for (table, columns, rows) in TABLES {
-        let sum = format!("SELECT count(*), md5(string_agg(ROW({columns})::text, ',' ORDER BY ROW({columns})::text))");
+        let sum = format!(
+            "SELECT count(*), md5(string_agg(ROW({columns})::text, ',' ORDER BY ROW({columns})::text))"
+        );
         let sum = if columns.is_empty() { "SELECT count(*)".to_owned() } else { sum };
         let (left, came) = (format!("{sum} FROM public.{table}"), format!("{sum} FROM copied.{table}"));
         assert_eq!(target.sql(&came), database.sql(&left), "{table}");
@@ -91,7 +93,11 @@ fn every_kind_of_relation_arrives_in_sqlite() {
     let project = postgres::source(&database, json!([{"name": "public.*"}]));
     project.run().exits(0);
     for (table, _, rows) in TABLES {
-        assert_eq!(project.value(&format!("SELECT count(*) FROM public_{table}")), rows.to_string(), "{table}");
+        assert_eq!(
+            project.value(&format!("SELECT count(*) FROM public_{table}")),
+            rows.to_string(),
+            "{table}"
+        );
     }
 }
 
@@ -112,7 +118,10 @@ fn a_table_of_1600_columns_arrives_where_it_fits_and_is_refused_where_a_run_id_w
     let target = Database::new("wide_out");
     postgres::destination(&project, &target);
     project.edit(|config| config["connections"][0]["state"] = json!({}));
-    project.run().exits(1).says(&["1600 columns are more than the destination takes (1599", "metadata: false"]);
+    project
+        .run()
+        .exits(1)
+        .says(&["1600 columns are more than the destination takes (1599", "metadata: false"]);
     project.edit(|config| config["connections"][0]["schema"]["streams"][0]["metadata"] = json!(false));
     project.run().exits(0);
     assert_eq!(target.sql("SELECT sum(c1), sum(c800), sum(c1600) FROM wide"), "3|800|1603");

@@ -69,21 +69,41 @@ fn case(kind: &'static str, values: &[&str]) -> Case {
 
 /// Every case.
 pub fn cases() -> Vec<Case> {
-    [numbers(), texts(), times(), networks(), shapes(), searches(), ranges(), arrays(), inner(), own()].concat()
+    [numbers(), texts(), times(), networks(), shapes(), searches(), ranges(), arrays(), inner(), own()]
+        .concat()
 }
 
 fn numbers() -> Vec<Case> {
     let long = "'9'";
     let mut numeric = case(
         "numeric",
-        &["'NaN'", "'Infinity'", "'-Infinity'", "0", "0.000", "-12.50", "1e-20", "1e40", "100000000", "10000.0001"],
+        &[
+            "'NaN'",
+            "'Infinity'",
+            "'-Infinity'",
+            "0",
+            "0.000",
+            "-12.50",
+            "1e-20",
+            "1e40",
+            "100000000",
+            "10000.0001",
+        ],
     );
     numeric.values.push(format!("repeat({long}, 131072)::numeric"));
     numeric.values.push("('-0.' || repeat('1', 16383))::numeric".to_owned());
     numeric.values.push(format!("(repeat({long}, 131072) || '.' || repeat('7', 16383))::numeric"));
     let floats = ["'NaN'", "'Infinity'", "'-Infinity'", "0", "0.1", "1e-30", "-3.4e38", "16777217", "1e15"];
-    let doubles =
-        ["'NaN'", "'Infinity'", "'-Infinity'", "0", "0.1", "5e-324", "-1.7976931348623157e308", "9007199254740993"];
+    let doubles = [
+        "'NaN'",
+        "'Infinity'",
+        "'-Infinity'",
+        "0",
+        "0.1",
+        "5e-324",
+        "-1.7976931348623157e308",
+        "9007199254740993",
+    ];
     vec![
         case("boolean", &["true", "false"]).sqlite("BOOLEAN", Held::Exact),
         case("smallint", &["-32768", "0", "32767"]).sqlite("INTEGER", Held::Exact),
@@ -97,7 +117,10 @@ fn numbers() -> Vec<Case> {
         case("numeric(5,2)", &["'NaN'", "1.10", "-999.99"]).sqlite("DECIMAL(5,2)", Held::Exact).grows(),
         case("numeric(38,10)", &["9999999999999999999999999999.9999999999", "-0.0000000001", "'NaN'"]),
         case("numeric(76,38)", &["repeat('9', 38)::numeric", "-0.00000000000000000000000000000000000001"]),
-        case("numeric(1000,500)", &["repeat('8', 500)::numeric", "('0.' || repeat('3', 500))::numeric", "'NaN'"]),
+        case(
+            "numeric(1000,500)",
+            &["repeat('8', 500)::numeric", "('0.' || repeat('3', 500))::numeric", "'NaN'"],
+        ),
         case("numeric(3,-2)", &["12300", "-99900", "0", "'NaN'"]),
         case("numeric(2,5)", &["0.00012", "-0.00099"]),
         case("money", &["0", "-0.01", "92233720368547758.07", "'-92233720368547758.08'", "1234567.89"])
@@ -116,18 +139,25 @@ fn numbers() -> Vec<Case> {
 fn texts() -> Vec<Case> {
     let planes = "U&'a\\00e9\\4e2d\\+01F69A\\+02070E\\+030000\\+0E0041\\+0F0000\\+10FFFD'";
     vec![
-        case("text", &["''", "' a '", planes, "E'\\\\ \\t \\n \\r \\\\N \\\\.'", "repeat('long ', 100000)", "'NULL'"])
-            .sqlite("TEXT", Held::Exact),
+        case(
+            "text",
+            &["''", "' a '", planes, "E'\\\\ \\t \\n \\r \\\\N \\\\.'", "repeat('long ', 100000)", "'NULL'"],
+        )
+        .sqlite("TEXT", Held::Exact),
         case("character varying", &["''", planes]).sqlite("TEXT", Held::Exact),
         case("character varying(40)", &["'40'", planes]).sqlite("TEXT", Held::Exact),
         case("character(5)", &["'abc'", "''", "'éé'", "'12345'"]).sqlite("TEXT", Held::Exact),
         case("bpchar", &["'abc  '", "''"]).sqlite("TEXT", Held::Exact),
         case("name", &["'a name'", "''"]).sqlite("TEXT", Held::Exact),
         case("\"char\"", &["'a'", "''", "'\\200'::\"char\"", "'\\\\'"]).sqlite("TEXT", Held::Exact),
-        case("bytea", &["''", "'\\x00ff5c0a'", "decode(repeat('00', 100000), 'hex')"]).sqlite("BLOB", Held::Exact),
+        case("bytea", &["''", "'\\x00ff5c0a'", "decode(repeat('00', 100000), 'hex')"])
+            .sqlite("BLOB", Held::Exact),
         case("uuid", &["'00000000-0000-0000-0000-000000000000'", "'ffffffff-ffff-4fff-bfff-ffffffffffff'"]),
         case("json", &["'{\"b\":  1, \"a\": [ ], \"b\": 1.50}'", "' null '", "'\"\\u0000\"'", "'1e400'"]),
-        case("jsonb", &["'{\"b\":  1, \"a\": 1.50}'", "'null'", "'[]'", "'\"\\u00e9\"'", "repeat('9', 400)::jsonb"]),
+        case(
+            "jsonb",
+            &["'{\"b\":  1, \"a\": 1.50}'", "'null'", "'[]'", "'\"\\u00e9\"'", "repeat('9', 400)::jsonb"],
+        ),
         case("jsonpath", &["'$.a[*] ? (@ > 1)'", "'strict $'"]),
         case("xml", &["'<a>1</a>'", "'just text'", "'<?xml version=\"1.0\"?><a/>'", "'<b/><c/>'"]),
         case("bit(3)", &["B'101'", "B'000'"]),
@@ -137,7 +167,14 @@ fn texts() -> Vec<Case> {
 }
 
 fn times() -> Vec<Case> {
-    let days = ["'4713-01-01 BC'", "'4714-11-24 BC'", "'0001-12-31 BC'", "'5874897-12-31'", "'infinity'", "'-infinity'"];
+    let days = [
+        "'4713-01-01 BC'",
+        "'4714-11-24 BC'",
+        "'0001-12-31 BC'",
+        "'5874897-12-31'",
+        "'infinity'",
+        "'-infinity'",
+    ];
     let stamps = [
         "'4714-11-24 00:00:00 BC'",
         "'0044-03-15 12:00:00.000001 BC'",
@@ -148,7 +185,12 @@ fn times() -> Vec<Case> {
         "'-infinity'",
     ];
     let late = ["'294276-12-31 23:59:59.999999'", "'0044-03-15 12:00:00 BC'", "'-infinity'", "'2024-01-02'"];
-    let zoned = ["'4714-11-24 00:00:00+00 BC'", "'2024-03-31 02:30:00+02'", "'294246-12-31 23:59:59+00'", "'infinity'"];
+    let zoned = [
+        "'4714-11-24 00:00:00+00 BC'",
+        "'2024-03-31 02:30:00+02'",
+        "'294246-12-31 23:59:59+00'",
+        "'infinity'",
+    ];
     let zoned_late = ["'294276-12-31 23:59:59.999999+00'", "'2024-01-02 03:04:05+05:30'", "'infinity'"];
     let spans = [
         "'0'",
@@ -160,14 +202,17 @@ fn times() -> Vec<Case> {
     ];
     let mut cases = vec![
         case("date", &days).sqlite("DATE", Held::Widened),
-        case("time without time zone", &["'00:00'", "'24:00:00'", "'23:59:59.999999'"]).sqlite("TIME", Held::Widened),
+        case("time without time zone", &["'00:00'", "'24:00:00'", "'23:59:59.999999'"])
+            .sqlite("TIME", Held::Widened),
         case("time(3) without time zone", &["'24:00:00'", "'12:00:00.1239'"]).sqlite("TIME", Held::Widened),
         case("time with time zone", &["'24:00:00-15:59'", "'00:00:00.000001+15:59:59'"]),
         case("time(2) with time zone", &["'12:34:56.789+01'"]),
         case("timestamp without time zone", &stamps).sqlite("TIMESTAMP", Held::Widened),
-        case("timestamp(3) without time zone", &["'2024-01-02 03:04:05.6789'"]).sqlite("TIMESTAMP", Held::Widened),
+        case("timestamp(3) without time zone", &["'2024-01-02 03:04:05.6789'"])
+            .sqlite("TIMESTAMP", Held::Widened),
         case("timestamp with time zone", &zoned).sqlite("TIMESTAMPTZ", Held::Widened),
-        case("timestamp(0) with time zone", &["'2024-01-02 03:04:05.6789+01'"]).sqlite("TIMESTAMPTZ", Held::Widened),
+        case("timestamp(0) with time zone", &["'2024-01-02 03:04:05.6789+01'"])
+            .sqlite("TIMESTAMPTZ", Held::Widened),
         case("interval", &spans),
         case("interval day to second", &["'3 days 04:05:06.789'"]),
         case("interval(3)", &["'04:05:06.7891'"]),
@@ -233,7 +278,10 @@ fn ranges() -> Vec<Case> {
 
 fn arrays() -> Vec<Case> {
     vec![
-        case("integer[]", &["'{}'", "'{1,NULL,3}'", "'{{1,2},{3,4}}'", "'[2:3]={5,6}'", "'[-1:0][4:5]={{1,2},{3,NULL}}'"]),
+        case(
+            "integer[]",
+            &["'{}'", "'{1,NULL,3}'", "'{{1,2},{3,4}}'", "'[2:3]={5,6}'", "'[-1:0][4:5]={{1,2},{3,NULL}}'"],
+        ),
         case("text[]", &["'{\"\",NULL,\"NULL\",\"a,b\",\"q\\\"\\\\ \",\"{\"}'", "'[0:0]={é}'"]),
         case("numeric(10,2)[]", &["'{1.10,NaN}'"]),
         case("double precision[]", &["'{-0,NaN,Infinity,0.1}'"]),
@@ -265,8 +313,12 @@ fn own() -> Vec<Case> {
     vec![
         case("mood", &["'sad'", "'o''k'", "'very \"happy\"'", "'Ünïcode'"]).postgres("text", Held::Widened),
         case("mood[]", &["'{sad,NULL,\"o''k\"}'", "'[3:3]={sad}'"]).postgres("text", Held::Widened),
-        case("positive", &["1", "2147483647"]).postgres("integer", Held::Exact).sqlite("INTEGER", Held::Exact),
-        case("price", &["0.10", "-99999999.99"]).postgres("numeric(10,2)", Held::Exact).sqlite("DECIMAL(10,2)", Held::Exact),
+        case("positive", &["1", "2147483647"])
+            .postgres("integer", Held::Exact)
+            .sqlite("INTEGER", Held::Exact),
+        case("price", &["0.10", "-99999999.99"])
+            .postgres("numeric(10,2)", Held::Exact)
+            .sqlite("DECIMAL(10,2)", Held::Exact),
         case("dear", &["100.10"]).postgres("numeric(10,2)", Held::Exact).sqlite("DECIMAL(10,2)", Held::Exact),
         case("words", &["'{a,NULL}'"]).postgres("text[]", Held::Exact),
         case("address", &["'10.0.0.1/8'"]).postgres("inet", Held::Exact),

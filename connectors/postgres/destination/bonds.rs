@@ -13,7 +13,8 @@ use crate::postgres::sql::literal;
 /// another table, in words. Such a table keeps its place, and its rows are exchanged.
 pub(super) async fn bonds(tx: &mut Tx, oid: u32, load: &StreamLoad) -> Result<Vec<String>> {
     let version = tx.server().facts().version;
-    let parts = [dependents_sql(oid), others_sql(oid), columns_sql(oid, version, load), table_sql(oid, version)];
+    let parts =
+        [dependents_sql(oid), others_sql(oid), columns_sql(oid, version, load), table_sql(oid, version)];
     let mut found = Vec::new();
     for sql in parts {
         for row in tx.run(&sql).await? {

@@ -40,6 +40,7 @@ impl PgType {
             (PgType::Char(_), _) => false,
             // Texts of that type and of no other.
             (PgType::Own(_), _) => false,
+            (PgType::Rounded(..), _) => false,
             (PgType::Json, logical) => logical == Logical::Json,
             (PgType::TextLike(_), logical) => logical == Logical::Text,
             _ => true,
@@ -86,9 +87,10 @@ pub(super) fn verdict(field: &Field, version: u32) -> Verdict {
     let native = said(field, NATIVE_KEY);
     let (fidelity, note) = match (&wanted, shown_as_text(field)) {
         (PgType::Text, Some(shown)) => (Fidelity::Widened, format!("{shown} is kept as its text")),
-        (PgType::Numeric(_), _) if native == "money" => {
-            (Fidelity::Widened, "money is kept as its number: how it is written depends on the database".into())
-        }
+        (PgType::Numeric(_), _) if native == "money" => (
+            Fidelity::Widened,
+            "money is kept as its number: how it is written depends on the database".into(),
+        ),
         _ => (Fidelity::Exact, String::new()),
     };
     Verdict { fidelity, native: wanted.to_string(), note }

@@ -28,8 +28,14 @@ const MOMENTS: [&str; 11] = [
 
 /// The collations of the load that this database has, of those that are the server's own.
 pub(super) async fn collations(tx: &mut Tx, load: &StreamLoad) -> Result<Vec<String>> {
-    let asked: Vec<String> =
-        load.schema.fields().iter().map(|f| said(f, COLLATION_KEY)).filter(|c| !c.is_empty()).map(literal).collect();
+    let asked: Vec<String> = load
+        .schema
+        .fields()
+        .iter()
+        .map(|f| said(f, COLLATION_KEY))
+        .filter(|c| !c.is_empty())
+        .map(literal)
+        .collect();
     if asked.is_empty() {
         return Ok(Vec::new());
     }

@@ -120,7 +120,9 @@ pub(super) fn own_type(logical: Logical, name: &str, version: u32) -> Option<PgT
         }
         (limited @ (PgType::Varchar(_) | PgType::Char(_)), Logical::Text) => Some(limited),
         (PgType::Jsonb, Logical::Json) => Some(PgType::Jsonb),
-        (PgType::Rounded(name, rounded), logical) if rounded == logical => Some(PgType::Rounded(name, logical)),
+        (PgType::Rounded(name, rounded), logical) if rounded == logical => {
+            Some(PgType::Rounded(name, logical))
+        }
         // What did not fit its own form has come as text.
         (PgType::Timestamp | PgType::TimestampTz | PgType::Interval | PgType::Rounded(..), Logical::Text) => {
             Some(PgType::Own(name.to_owned()))
@@ -138,10 +140,14 @@ mod tests {
 
     #[test]
     fn types_are_known_with_their_limits_and_as_arrays() {
-        for known in ["inet", "bit(3)", "bit varying(5)[]", "time(2) with time zone", "numeric(10,2)[]", "text[]"] {
+        for known in
+            ["inet", "bit(3)", "bit varying(5)[]", "time(2) with time zone", "numeric(10,2)[]", "text[]"]
+        {
             assert!(is_own(known), "{known}");
         }
-        for unknown in ["hstore", "public.inet", "time(2) without time zone", "money", "money[]", "regclass", "text"] {
+        for unknown in
+            ["hstore", "public.inet", "time(2) without time zone", "money", "money[]", "regclass", "text"]
+        {
             assert!(!is_own(unknown), "{unknown}");
         }
     }

@@ -89,7 +89,7 @@ impl PgType {
                 _ => {}
             }
             let parts = limit.split_once(',').map(|(p, s)| (p.trim().parse(), s.trim().parse()));
-            if let ("numeric", Some((Ok(precision), Ok(scale)))) = (base, parts) {
+            if let ("numeric", "", Some((Ok(precision), Ok(scale)))) = (base, tail, parts) {
                 return PgType::Numeric(Some((precision, scale)));
             }
         }
@@ -250,9 +250,12 @@ mod tests {
             "timestamp(3) with time zone",
             "inet",
             "integer[]",
+            "numeric(10,2)[]",
+            "numeric(3,-2)",
         ] {
             assert_eq!(PgType::parse(name, false).to_string(), name);
         }
+        assert_eq!(PgType::parse("numeric(10,2)[]", false), PgType::Own("numeric(10,2)[]".into()));
         assert_eq!(PgType::parse("mood", true), PgType::TextLike("mood".into()));
     }
 }

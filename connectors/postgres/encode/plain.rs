@@ -58,7 +58,8 @@ pub(super) fn put(values: &Values<'_>, form: Form, row: usize, out: &mut Vec<u8>
                 return Err(Misfit::Nanoseconds);
             }
             // Each part with a sign of its own, which no setting reads otherwise.
-            let (micros, sign) = ((v.nanoseconds / 1000).unsigned_abs(), if v.nanoseconds < 0 { '-' } else { '+' });
+            let (micros, sign) =
+                ((v.nanoseconds / 1000).unsigned_abs(), if v.nanoseconds < 0 { '-' } else { '+' });
             let (seconds, rest) = (micros / 1_000_000, micros % 1_000_000);
             write!(out, "{:+} mons {:+} days {sign}{seconds}.{rest:06} secs", v.months, v.days)
         }

@@ -241,7 +241,8 @@ impl Request<'_> {
                 _ => "NaN, Infinity, or more digits",
             };
             let what = format!("{}: column {name:?} holds a value that is no {logical} ({why})", read.stream);
-            let hint = if evolves { "correct the row" } else { "set schema_policy to evolve, or correct the row" };
+            let hint =
+                if evolves { "correct the row" } else { "set schema_policy to evolve, or correct the row" };
             return Err(Error::data(what).hint(hint));
         }
         let native = field.metadata().get(waybill_protocol::NATIVE_KEY).cloned().unwrap_or_default();

@@ -61,12 +61,22 @@ pub struct ColumnRecord {
     /// Whether the stream had it no more when it was last loaded.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub gone: bool,
+    /// Whether the table says NOT NULL because Waybill declared it: absent where it never did,
+    /// false once the stream has, or may have, rows without a value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_null: Option<bool>,
 }
 
 impl ColumnRecord {
     /// A column that the stream has.
     pub fn new(source: &str, name: &str, logical: &str) -> ColumnRecord {
-        ColumnRecord { source: source.into(), name: name.into(), logical: logical.into(), gone: false }
+        ColumnRecord {
+            source: source.into(),
+            name: name.into(),
+            logical: logical.into(),
+            gone: false,
+            not_null: None,
+        }
     }
 }
 

@@ -8,6 +8,7 @@
 pub mod calendar;
 pub mod catalog;
 pub mod clock;
+pub mod column;
 pub mod connector;
 pub mod context;
 pub mod cursor;

@@ -12,6 +12,7 @@ mod cut;
 mod destinations;
 mod disk;
 mod doctor;
+mod exact;
 mod faces;
 mod files_to_sqlite;
 mod fixture;

@@ -5,6 +5,7 @@
 
 mod cell;
 mod numeric;
+mod plain;
 
 use std::fmt;
 
@@ -20,10 +21,8 @@ use arrow_array::{
 };
 use waybill_protocol::{Error, Logical, Result};
 
-/// What every COPY stream begins with: signature, flags, length of the extension.
-pub(crate) const COPY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
-/// What every COPY stream ends with.
-pub(crate) const COPY_TRAILER: &[u8] = &[0xff, 0xff];
+/// What every binary COPY begins with (signature, flags, length of the extension) and ends with.
+pub(crate) const BINARY_FRAME: (&[u8], &[u8]) = (b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0", &[0xff, 0xff]);
 
 /// The binary forms that columns take; several types share one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +57,8 @@ pub(crate) enum Form {
     Timestamp,
     /// `interval`.
     Interval,
+    /// Any other type of the server, read from its text: only in COPY's text format.
+    Typed,
 }
 
 impl Form {
@@ -79,6 +80,7 @@ impl Form {
             Form::Time => "time",
             Form::Timestamp => "timestamp",
             Form::Interval => "interval",
+            Form::Typed => "typed",
         }
     }
 }
@@ -90,11 +92,11 @@ pub(crate) fn fits(logical: Logical, form: Form) -> bool {
         Logical::Bool => matches!(form, Form::Bool | Text),
         Logical::Int16 => matches!(form, Form::Int2 | Int4 | Int8 | Float4 | Float8 | Numeric | Text),
         Logical::Int32 => matches!(form, Int4 | Int8 | Float8 | Numeric | Text),
-        Logical::Int64 => matches!(form, Int8 | Numeric | Text),
+        Logical::Int64 => matches!(form, Int8 | Numeric | Text | Form::Typed),
         Logical::Float32 => matches!(form, Float4 | Float8 | Numeric | Text),
         Logical::Float64 => matches!(form, Float8 | Numeric | Text),
         Logical::Decimal { .. } | Logical::Numeric => matches!(form, Numeric | Text),
-        Logical::Text => form == Text,
+        Logical::Text => matches!(form, Text | Form::Typed),
         Logical::Json => matches!(form, Text | Form::Jsonb),
         Logical::Uuid => matches!(form, Form::Uuid | Text),
         Logical::Bytes => matches!(form, Form::Bytea | Text),
@@ -116,6 +118,11 @@ pub(crate) struct ColumnPlan {
     pub form: Form,
     /// Whether it is part of the key: then errors show it, and where rows are merged it is never NULL.
     pub key: bool,
+}
+
+/// Whether rows go out in COPY's text format, because a column has no binary form of ours.
+pub(crate) fn textual(plan: &[ColumnPlan]) -> bool {
+    plan.iter().any(|column| column.form == Form::Typed)
 }
 
 /// Why a value cannot be written.
@@ -202,6 +209,7 @@ pub(crate) struct Rows<'a> {
     next: usize,
     rows: usize,
     ordinal: Option<i64>,
+    textual: bool,
 }
 
 impl<'a> Rows<'a> {
@@ -236,7 +244,13 @@ impl<'a> Rows<'a> {
         }
         let fields = i16::try_from(plan.len() + usize::from(ordinal.is_some()));
         let fields = fields.map_err(|e| Error::internal("too many columns for COPY").cause(e))?;
-        Ok(Rows { stream, plan, columns, keys_required, fields, next: 0, rows: batch.num_rows(), ordinal })
+        let (rows, textual) = (batch.num_rows(), textual(plan));
+        Ok(Rows { stream, plan, columns, keys_required, fields, next: 0, rows, ordinal, textual })
+    }
+
+    /// What stands before the rows and after them.
+    pub(crate) fn frame(&self) -> (&'static [u8], &'static [u8]) {
+        if self.textual { (&[], &[]) } else { BINARY_FRAME }
     }
 
     /// Appends rows to `out` until it holds `limit` bytes; `false` when none are left.
@@ -245,7 +259,11 @@ impl<'a> Rows<'a> {
             if out.len() >= limit {
                 return Ok(true);
             }
-            self.row(out)?;
+            if self.textual {
+                self.line(out)?
+            } else {
+                self.row(out)?
+            }
             self.next += 1;
         }
         Ok(false)
@@ -268,6 +286,29 @@ impl<'a> Rows<'a> {
             let ordinal = first.saturating_add(i64::try_from(row).unwrap_or(i64::MAX));
             cell::fixed(out, &ordinal.to_be_bytes());
         }
+        Ok(())
+    }
+
+    /// The current row in COPY's text format.
+    fn line(&self, out: &mut Vec<u8>) -> Result<()> {
+        for (at, ((values, array), column)) in self.columns.iter().zip(self.plan).enumerate() {
+            if at > 0 {
+                out.push(b'\t');
+            }
+            if !array.is_null(self.next) {
+                plain::put(values, column.form, self.next, out)
+                    .map_err(|misfit| self.misfit(&column.name, misfit))?;
+            } else if column.key && self.keys_required {
+                return Err(self.misfit(&column.name, Misfit::NullKey));
+            } else {
+                out.extend_from_slice(plain::NULL);
+            }
+        }
+        if let Some(first) = self.ordinal {
+            let ordinal = first.saturating_add(i64::try_from(self.next).unwrap_or(i64::MAX));
+            out.extend_from_slice(format!("\t{ordinal}").as_bytes());
+        }
+        out.push(b'\n');
         Ok(())
     }
 

@@ -15,6 +15,7 @@ pub(super) mod oid {
     pub(in super::super) const JSON: u32 = 114;
     pub(in super::super) const FLOAT4: u32 = 700;
     pub(in super::super) const FLOAT8: u32 = 701;
+    pub(in super::super) const MONEY: u32 = 790;
     pub(in super::super) const BPCHAR: u32 = 1042;
     pub(in super::super) const VARCHAR: u32 = 1043;
     pub(in super::super) const DATE: u32 = 1082;
@@ -171,6 +172,8 @@ impl PgType {
             oid::FLOAT4 => Logical::Float32,
             oid::FLOAT8 => Logical::Float64,
             oid::NUMERIC => numeric(self.typmod),
+            // Its text, and how many digits it has, depend on the database's lc_monetary.
+            oid::MONEY => Logical::Numeric,
             oid::JSON | oid::JSONB => Logical::Json,
             oid::UUID => Logical::Uuid,
             oid::DATE => Logical::Date,
@@ -231,7 +234,7 @@ mod tests {
 
     #[test]
     fn what_has_no_form_of_its_own_is_text() {
-        for other in [869, 790, 1266, 142, 3614, 18] {
+        for other in [869, 1266, 142, 3614, 18] {
             assert_eq!(of(other, -1).wire(), None);
             assert_eq!(of(other, -1).logical(), Logical::Text);
         }

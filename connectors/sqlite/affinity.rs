@@ -5,6 +5,7 @@
 //! instants end in `+00:00`, because a `Z` would put `12:00:00Z` behind `12:00:00.5Z`.
 
 use arrow_schema::Field;
+use waybill_protocol::column::shown_as_text;
 use waybill_protocol::{Fidelity, Logical, Verdict};
 
 /// Digits of a decimal that a double keeps.
@@ -63,6 +64,10 @@ pub(crate) fn verdict(field: &Field) -> Verdict {
         Logical::Interval => "held as ISO text, such as P1Y2M3DT4H5M6S",
         _ => "",
     };
+    if let (Logical::Text, Some(shown)) = (logical, shown_as_text(field)) {
+        let note = format!("{shown} is kept as its text");
+        return Verdict { fidelity: Fidelity::Widened, native: native(logical), note };
+    }
     let fidelity = if note.is_empty() { Fidelity::Exact } else { Fidelity::Widened };
     Verdict { fidelity, native: native(logical), note: note.to_owned() }
 }

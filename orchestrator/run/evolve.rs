@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow_schema::{Field, Schema, SchemaRef};
+use waybill_protocol::column::{COMMENT_KEY, POSTGRES_KEY, hand_on, said, saying};
 use waybill_protocol::event::ColumnChange;
 use waybill_protocol::{
     Body, ColumnRecord, Error, Fidelity, IN_WINDOW_COLUMN, Kind, Level, Logical, NATIVE_KEY, Origin, Result,
@@ -77,7 +78,9 @@ fn widen(run: &Run, job: &StreamJob, sent: &Schema, extra: &[&Arc<Field>]) -> Re
         let now = Logical::of(target)?;
         let came = sent.field_with_name(asked.name()).ok().map(Logical::of).transpose()?.unwrap_or(now);
         let wide = came.widen(now);
-        let native = if wide == now { native_of(target) } else { String::new() };
+        // What Postgres says of a type holds for each of its values, in whatever form it comes.
+        let own = target.metadata().contains_key(POSTGRES_KEY);
+        let native = if wide == now || own { native_of(target) } else { String::new() };
         if wide != now {
             changes.push(change(asked.name(), Some(now), Some(wide)));
             for column in record.columns.iter_mut().filter(|c| c.name == *target.name()) {
@@ -85,7 +88,7 @@ fn widen(run: &Run, job: &StreamJob, sent: &Schema, extra: &[&Arc<Field>]) -> Re
             }
         }
         reads.push(wide.field(asked.name(), asked.is_nullable(), &native_of(asked)));
-        loads.push(wide.field(target.name(), target.is_nullable(), &native));
+        loads.push(hand_on(target, wide.field(target.name(), target.is_nullable(), &native)));
     }
     let wanted: Vec<String> = extra.iter().map(|f| f.name().clone()).collect();
     let names = naming::columns(&wanted, &record.columns, &run.can);
@@ -96,7 +99,8 @@ fn widen(run: &Run, job: &StreamJob, sent: &Schema, extra: &[&Arc<Field>]) -> Re
             record.columns.push(ColumnRecord::new(field.name(), &name, &logical.to_string()));
         }
         reads.push(logical.field(field.name(), true, &native_of(field)));
-        loads.push(logical.field(&name, true, &native_of(field)));
+        let load = logical.field(&name, true, &native_of(field));
+        loads.push(saying(load, COMMENT_KEY, said(field, COMMENT_KEY)));
     }
     let read_schema = Schema::new(reads);
     if let (Some(window), Some((cursor, _)), false) =
@@ -106,7 +110,8 @@ fn widen(run: &Run, job: &StreamJob, sent: &Schema, extra: &[&Arc<Field>]) -> Re
         live.held.window = Some(window);
     }
     live.read = Arc::new(StreamRead { schema: Arc::new(read_schema), ..(*live.read).clone() });
-    live.load.schema = Arc::new(Schema::new(loads));
+    let metadata = live.load.schema.metadata().clone();
+    live.load.schema = Arc::new(Schema::new_with_metadata(loads, metadata));
     live.load.record = record;
     live.decode();
     let schema = Arc::clone(&live.load.schema);

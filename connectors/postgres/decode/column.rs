@@ -137,10 +137,10 @@ impl Column {
             (Values::F32(values), _) => values.push(f32::from_be_bytes(fixed(bytes)?)),
             (Values::F64(values), _) => values.push(f64::from_be_bytes(fixed(bytes)?)),
             (Values::I128(values), Cell::Decimal128 { scale, limit }) => {
-                values.push(parsed(bytes)?.to_i128(scale, limit).ok_or(Fault::Misfit)?);
+                values.push(parsed(bytes)?.to_i128(scale, limit).ok_or(Fault::Misfit(Logical::Numeric))?);
             }
             (Values::I256(values), Cell::Decimal256 { scale, limit }) => {
-                values.push(parsed(bytes)?.to_i256(scale, limit).ok_or(Fault::Misfit)?);
+                values.push(parsed(bytes)?.to_i256(scale, limit).ok_or(Fault::Misfit(Logical::Numeric))?);
             }
             (Values::Interval(values), _) => values.push(interval(bytes)?),
             (Values::I128(_) | Values::I256(_), _) => return Err(Fault::Value("is no decimal")),

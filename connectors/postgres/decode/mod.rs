@@ -126,7 +126,7 @@ impl Decoder {
         match value.map(|bytes| column.push(bytes)) {
             None => column.push_null(),
             Some(Ok(more)) => self.variable += more,
-            Some(Err(Fault::Misfit)) => return Err(Stop::Misfit { column: index, wider: Logical::Numeric }),
+            Some(Err(Fault::Misfit(wider))) => return Err(Stop::Misfit { column: index, wider }),
             Some(Err(Fault::Value(why))) => {
                 let name = self.schema.fields().get(index).map_or("?", |f| f.name().as_str());
                 return Err(Error::data(format!("column {name:?}: {why}")).into());

@@ -1,6 +1,7 @@
 //! Single values out of their sent forms.
 
 use arrow_buffer::IntervalMonthDayNano;
+use waybill_protocol::Logical;
 
 use super::numeric::Numeric;
 
@@ -11,8 +12,8 @@ const EPOCH_DAYS: i32 = 10_957;
 
 /// Why a value is not taken.
 pub(super) enum Fault {
-    /// It does not fit a decimal of this precision and scale; as plain digits it would.
-    Misfit,
+    /// It does not fit what was asked for; as this it would.
+    Misfit(Logical),
     /// It cannot be kept at all.
     Value(&'static str),
 }
@@ -39,9 +40,8 @@ pub(super) fn date(bytes: &[u8]) -> Result<i32, Fault> {
 pub(super) fn timestamp(bytes: &[u8]) -> Result<i64, Fault> {
     match i64::from_be_bytes(fixed(bytes)?) {
         infinite @ (i64::MAX | i64::MIN) => Ok(infinite),
-        us => us.checked_add(EPOCH_US).filter(|us| *us != i64::MAX).ok_or(Fault::Value(
-            "has a timestamp after the year 294246, beyond 64-bit microseconds since 1970",
-        )),
+        // After the year 294246, beyond 64-bit microseconds since 1970.
+        us => us.checked_add(EPOCH_US).filter(|us| *us != i64::MAX).ok_or(Fault::Misfit(Logical::Text)),
     }
 }
 
@@ -52,9 +52,8 @@ pub(super) fn interval(bytes: &[u8]) -> Result<IntervalMonthDayNano, Fault> {
     let micros = i64::from_be_bytes(fixed(micros)?);
     let days = i32::from_be_bytes(fixed(&rest[..4])?);
     let months = i32::from_be_bytes(fixed(&rest[4..])?);
-    let nanos = micros
-        .checked_mul(1000)
-        .ok_or(Fault::Value("has an interval of more than 292 years in its time part, or an infinite one"))?;
+    // More than 292 years in its time part, or infinite.
+    let nanos = micros.checked_mul(1000).ok_or(Fault::Misfit(Logical::Text))?;
     Ok(IntervalMonthDayNano::new(months, days, nanos))
 }
 

@@ -8,7 +8,7 @@ use crate::postgres::session::text;
 use crate::postgres::sql::literal;
 
 /// Statements that give the new table, once it has the name, what the old one had beside its
-/// indexes: options, comments, grants, row security, triggers, replica identity, and the owner last.
+/// indexes: options, comments and defaults that it does not bring itself, grants, row security, triggers, replica identity, and the owner last.
 pub(super) async fn statements(tx: &mut Tx, old: u32, stage: u32, target: &Place) -> Result<Vec<String>> {
     let rows = tx.run(&afterwards_sql(old, stage, &literal(&target.sql()))).await?;
     let mut statements = Vec::with_capacity(rows.len());
@@ -30,7 +30,16 @@ fn afterwards_sql(old: u32, stage: u32, t: &str) -> String {
             "SELECT 2, 'COMMENT ON ' || CASE WHEN d.objsubid = 0 THEN 'TABLE ' || {t} \
              ELSE 'COLUMN ' || {t} || '.' || quote_ident(at.attname) END || ' IS ' || quote_literal(d.description) \
              FROM pg_description d LEFT JOIN pg_attribute at ON at.attrelid = d.objoid AND at.attnum = d.objsubid \
-             WHERE d.objoid = {old} AND d.classoid = 'pg_class'::regclass"
+             WHERE d.objoid = {old} AND d.classoid = 'pg_class'::regclass AND NOT EXISTS (SELECT 1 FROM pg_description s \
+             LEFT JOIN pg_attribute sa ON sa.attrelid = s.objoid AND sa.attnum = s.objsubid WHERE s.objoid = {stage} \
+             AND s.classoid = d.classoid AND sa.attname IS NOT DISTINCT FROM at.attname)"
+        ),
+        // A default that would need anything else has kept the table in its place.
+        format!(
+            "SELECT 2, 'ALTER TABLE ' || {t} || ' ALTER COLUMN ' || quote_ident(o.attname) || ' SET DEFAULT ' \
+             || pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef d JOIN pg_attribute o ON o.attrelid = d.adrelid AND o.attnum = d.adnum \
+             JOIN pg_attribute n ON n.attrelid = {stage} AND n.attname = o.attname AND NOT n.atthasdef AND n.attnum > 0 \
+             AND n.atttypid = o.atttypid WHERE d.adrelid = {old}"
         ),
         format!(
             "SELECT DISTINCT 3, 'REVOKE ALL ON TABLE ' || {t} || ' FROM ' || {role} \

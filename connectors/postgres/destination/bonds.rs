@@ -1,17 +1,20 @@
 //! What ties a table to the rest of its database: what another table in its place would not have.
 
+use waybill_protocol::column::{COLLATION_KEY, said};
 use waybill_protocol::{Error, Kind, Result, StreamLoad};
 
 use super::names::Place;
 use super::table::dependents_sql;
 use super::tx::Tx;
 use crate::postgres::session::text;
+use crate::postgres::sql::literal;
 
 /// Everything that [`carry`](super::carry) and [`afterwards`](super::afterwards) cannot give to
 /// another table, in words. Such a table keeps its place, and its rows are exchanged.
-pub(super) async fn bonds(tx: &mut Tx, oid: u32) -> Result<Vec<String>> {
+pub(super) async fn bonds(tx: &mut Tx, oid: u32, load: &StreamLoad) -> Result<Vec<String>> {
     let version = tx.server().facts().version;
-    let parts = [dependents_sql(oid), others_sql(oid), columns_sql(oid, version), table_sql(oid, version)];
+    let parts =
+        [dependents_sql(oid), others_sql(oid), columns_sql(oid, version, load), table_sql(oid, version)];
     let mut found = Vec::new();
     for sql in parts {
         for row in tx.run(&sql).await? {
@@ -46,15 +49,30 @@ fn others_sql(oid: u32) -> String {
     )
 }
 
-/// What columns have beside name, type and NOT NULL.
-fn columns_sql(oid: u32, version: u32) -> String {
+/// What columns have beside name, type and NOT NULL. The default of a column that is loaded is used
+/// for no row of a load, and is carried over where nothing else belongs to it; a collation that the
+/// load brings is there already.
+fn columns_sql(oid: u32, version: u32, load: &StreamLoad) -> String {
     let plain = if version >= 120_000 { "a.attgenerated = ''" } else { "true" };
     let compressed = if version >= 140_000 { "a.attcompression <> ''" } else { "false" };
+    let fields = load.schema.fields();
+    let loaded: Vec<String> =
+        ["''".to_owned()].into_iter().chain(fields.iter().map(|f| literal(f.name()))).collect();
+    let loaded = loaded.join(", ");
+    let collated: Vec<String> = ["('', '')".to_owned()]
+        .into_iter()
+        .chain(fields.iter().map(|f| format!("({}, {})", literal(f.name()), literal(said(f, COLLATION_KEY)))))
+        .collect();
+    let collated = collated.join(", ");
     format!(
         "SELECT what || ' of column ' || quote_ident(attname) FROM (SELECT a.attname, a.attnum, CASE \
          WHEN NOT ({plain}) THEN 'the expression' WHEN a.attidentity <> '' THEN 'the identity' \
-         WHEN d.adbin IS NOT NULL AND strpos(pg_catalog.pg_get_expr(d.adbin, d.adrelid), 'waybill.run_id') = 0 THEN 'the default' \
-         WHEN a.attcollation <> t.typcollation THEN 'the collation' WHEN a.attstorage <> t.typstorage THEN 'the storage' \
+         WHEN d.adbin IS NOT NULL AND strpos(pg_catalog.pg_get_expr(d.adbin, d.adrelid), 'waybill.run_id') = 0 \
+           AND (a.attname NOT IN ({loaded}) OR EXISTS (SELECT 1 FROM pg_catalog.pg_depend e \
+             WHERE e.classid = 'pg_catalog.pg_attrdef'::regclass AND e.objid = d.oid AND e.refobjid <> {oid})) THEN 'the default' \
+         WHEN a.attcollation <> t.typcollation AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_collation l \
+           WHERE l.oid = a.attcollation AND l.collnamespace = 'pg_catalog'::regnamespace \
+           AND (a.attname::text, l.collname::text) IN ({collated})) THEN 'the collation' WHEN a.attstorage <> t.typstorage THEN 'the storage' \
          WHEN {compressed} THEN 'the compression' WHEN coalesce(a.attstattarget, -1) >= 0 THEN 'the statistics target' \
          WHEN a.attoptions IS NOT NULL THEN 'an option' END AS what \
          FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid \

@@ -94,6 +94,9 @@ async fn create(desk: &Desk, tx: &mut Tx) -> Result<()> {
 pub(super) async fn ensure_schema(tx: &mut Tx, schema: &str) -> Result<()> {
     let sql = format!("SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = {}", literal(schema));
     if tx.run(&sql).await?.is_empty() {
+        // IF NOT EXISTS does not see one that another transaction is about to create.
+        let key = Args::default().with(lock_key(&["waybill", "schema", schema]))?;
+        tx.wait(&format!("the creation of schema {schema}"), "SELECT pg_advisory_xact_lock($1)", key).await?;
         tx.run(&format!("CREATE SCHEMA IF NOT EXISTS {}", ident(schema))).await?;
     }
     Ok(())

@@ -2,6 +2,7 @@
 
 use waybill_protocol::{Error, Kind, Result, StreamLoad};
 
+use super::declare;
 use super::names::{Place, hash8, idents};
 use super::tx::{Tx, state_of};
 use crate::postgres::session::text;
@@ -52,6 +53,8 @@ pub(super) async fn collect(tx: &mut Tx, oid: u32, stage: &Place, load: &StreamL
          AND i.indisprimary AND a.attnum = ANY(i.indkey::int2[])) ORDER BY attnum"
     );
     found.not_null = names(tx, &sql).await?;
+    let given_up = declare::given_up(load);
+    found.not_null.retain(|name| !given_up.contains(&name.as_str()));
     let sql = format!(
         "SELECT conname::text, contype::text, pg_catalog.pg_get_constraintdef(oid) FROM pg_catalog.pg_constraint \
          WHERE conrelid = {oid} AND contype IN ('c', 'u', 'x', 'f', 'p') ORDER BY contype = 'f', conname"

@@ -1,8 +1,10 @@
 //! Types of columns: which one a field gets, what one can hold, and what it widens to.
 
 use arrow_schema::Field;
+use waybill_protocol::column::{POSTGRES_KEY, said, shown_as_text};
 use waybill_protocol::{Fidelity, Logical, NATIVE_KEY, Result, Verdict};
 
+use super::own;
 use super::pg_type::PgType;
 use crate::postgres::encode;
 
@@ -36,6 +38,9 @@ impl PgType {
             }
             // Blanks at the end are no part of the value there.
             (PgType::Char(_), _) => false,
+            // Texts of that type and of no other.
+            (PgType::Own(_), _) => false,
+            (PgType::Rounded(..), _) => false,
             (PgType::Json, logical) => logical == Logical::Json,
             (PgType::TextLike(_), logical) => logical == Logical::Text,
             _ => true,
@@ -52,6 +57,7 @@ impl PgType {
             (PgType::Rounded(_, logical), wanted) if Some(*logical) == wanted.logical() => {
                 return Some(PgType::of(*logical));
             }
+            (PgType::Own(_), _) | (_, PgType::Own(_)) => return Some(PgType::Text),
             _ => {}
         }
         let (own, other) = (self.logical()?, wanted.logical()?);
@@ -59,45 +65,16 @@ impl PgType {
     }
 }
 
-/// Names of text types anywhere: a column that has one is text, not something shown as text.
-const TEXT_NAMES: [&str; 16] = [
-    "text",
-    "varchar",
-    "character varying",
-    "char",
-    "character",
-    "bpchar",
-    "name",
-    "citext",
-    "clob",
-    "string",
-    "nvarchar",
-    "nchar",
-    "ntext",
-    "tinytext",
-    "mediumtext",
-    "longtext",
-];
-
-fn is_text_name(native: &str) -> bool {
-    let base = native.split('(').next().unwrap_or(native).trim();
-    TEXT_NAMES.iter().any(|name| name.eq_ignore_ascii_case(base))
-}
-
-/// The type that a field's column gets in a new table.
-pub(super) fn column_type(field: &Field) -> Result<PgType> {
+/// The type that a field's column gets in a new table, on a server of that version.
+pub(super) fn column_type(field: &Field, version: u32) -> Result<PgType> {
     let logical = Logical::of(field)?;
-    let native = field.metadata().get(NATIVE_KEY).map(|native| PgType::parse(native, false));
-    Ok(match (logical, native) {
-        (Logical::Text, Some(limited @ (PgType::Varchar(_) | PgType::Char(_)))) => limited,
-        (Logical::Json, Some(PgType::Jsonb)) => PgType::Jsonb,
-        (logical, _) => PgType::of(logical),
-    })
+    let own = own::own_type(logical, said(field, POSTGRES_KEY), version);
+    Ok(own.unwrap_or_else(|| PgType::of(logical)))
 }
 
 /// How the destination would hold a column.
-pub(super) fn verdict(field: &Field) -> Verdict {
-    let wanted = match column_type(field) {
+pub(super) fn verdict(field: &Field, version: u32) -> Verdict {
+    let wanted = match column_type(field, version) {
         Ok(wanted) => wanted,
         Err(error) => {
             return Verdict {
@@ -107,11 +84,14 @@ pub(super) fn verdict(field: &Field) -> Verdict {
             };
         }
     };
-    let native = field.metadata().get(NATIVE_KEY).map_or("", String::as_str);
-    let exotic = wanted == PgType::Text && !native.is_empty() && !is_text_name(native);
-    let (fidelity, note) = match exotic {
-        true => (Fidelity::Widened, format!("{native} is kept as its text")),
-        false => (Fidelity::Exact, String::new()),
+    let native = said(field, NATIVE_KEY);
+    let (fidelity, note) = match (&wanted, shown_as_text(field)) {
+        (PgType::Text, Some(shown)) => (Fidelity::Widened, format!("{shown} is kept as its text")),
+        (PgType::Numeric(_), _) if native == "money" => (
+            Fidelity::Widened,
+            "money is kept as its number: how it is written depends on the database".into(),
+        ),
+        _ => (Fidelity::Exact, String::new()),
     };
     Verdict { fidelity, native: wanted.to_string(), note }
 }
@@ -122,21 +102,29 @@ mod tests {
 
     #[test]
     fn a_column_keeps_its_own_type_where_it_means_the_same() {
-        let verdict_of = |logical: Logical, native: &str| verdict(&logical.field("c", true, native));
+        let verdict_of = |logical: Logical, native: &str| {
+            let field = logical.field("c", true, native);
+            let known = if native.starts_with(char::is_uppercase) { "" } else { native };
+            verdict(&waybill_protocol::column::saying(field, POSTGRES_KEY, known), 150_000)
+        };
         for (logical, native, expected) in [
             (Logical::Text, "character varying(40)", "character varying(40)"),
             (Logical::Text, "VARCHAR(40)", "text"),
             (Logical::Json, "jsonb", "jsonb"),
             (Logical::Json, "", "json"),
             (Logical::Int64, "integer", "bigint"),
+            (Logical::Numeric, "numeric(3,-2)", "numeric(3,-2)"),
+            (Logical::Timestamp, "timestamp(3) without time zone", "timestamp(3) without time zone"),
             (Logical::Decimal { precision: 12, scale: 2 }, "numeric(12,2)", "numeric(12,2)"),
         ] {
             let verdict = verdict_of(logical, native);
             assert_eq!((verdict.native.as_str(), verdict.fidelity), (expected, Fidelity::Exact), "{native}");
         }
         let inet = verdict_of(Logical::Text, "inet");
-        assert_eq!((inet.native.as_str(), inet.fidelity), ("text", Fidelity::Widened));
-        assert!(inet.note.contains("inet"));
+        assert_eq!((inet.native.as_str(), inet.fidelity), ("inet", Fidelity::Exact));
+        let hstore = verdict_of(Logical::Text, "hstore");
+        assert_eq!((hstore.native.as_str(), hstore.fidelity), ("text", Fidelity::Widened));
+        assert!(hstore.note.contains("hstore"));
     }
 
     #[test]
@@ -159,7 +147,7 @@ mod tests {
             Some("character varying(9)")
         );
         assert_eq!(widened("date", "uuid").as_deref(), Some("text"));
-        assert_eq!(widened("inet", "text"), None);
+        assert_eq!(widened("inet", "text").as_deref(), Some("text"));
         assert_eq!(
             widened("timestamp(3) without time zone", "timestamp without time zone").as_deref(),
             Some("timestamp without time zone")

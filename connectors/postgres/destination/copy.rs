@@ -8,7 +8,7 @@ use waybill_protocol::{Error, Kind, Result};
 
 use super::names::{Place, idents};
 use super::tx::{Tx, waited};
-use crate::postgres::encode::{self, COPY_HEADER, COPY_TRAILER, ColumnPlan};
+use crate::postgres::encode::{self, ColumnPlan, textual};
 use crate::postgres::session::Server;
 use crate::postgres::sql::ident;
 
@@ -25,7 +25,9 @@ pub(super) fn copy_sql(place: &Place, plan: &[ColumnPlan], ordinal: bool) -> Str
     if ordinal {
         columns = format!("{columns}, {}", ident(ORDINAL));
     }
-    format!("COPY {} ({columns}) FROM STDIN (FORMAT binary)", place.sql())
+    // What has no binary form of ours is read from its text, and the whole row with it.
+    let format = if textual(plan) { "text" } else { "binary" };
+    format!("COPY {} ({columns}) FROM STDIN (FORMAT {format})", place.sql())
 }
 
 /// Rows of one batch on their way into the server.
@@ -37,6 +39,14 @@ pub(super) enum Rows<'a> {
 }
 
 impl Rows<'_> {
+    /// What stands before the rows and after them.
+    fn frame(&self) -> (&'static [u8], &'static [u8]) {
+        match self {
+            Rows::Encoded(rows) => rows.frame(),
+            Rows::Wire(_) => encode::BINARY_FRAME,
+        }
+    }
+
     /// Adds about so many bytes to the buffer; says whether there are more.
     fn fill(&mut self, buffer: &mut Vec<u8>, bytes: usize) -> Result<bool> {
         match self {
@@ -116,12 +126,13 @@ async fn stream(
         error = silent => return Err(Fault::Ours(error)),
     };
     waited(server, "the table that is loaded", started);
-    buffer.extend_from_slice(COPY_HEADER);
+    let (header, trailer) = rows.frame();
+    buffer.extend_from_slice(header);
     let mut more = true;
     while more {
         more = rows.fill(buffer, CHUNK).map_err(Fault::Ours)?;
         if !more {
-            buffer.extend_from_slice(COPY_TRAILER);
+            buffer.extend_from_slice(trailer);
         }
         let sent = timeout(stall, copy.send(buffer.as_slice())).await;
         sent.map_err(|_| Fault::Stalled("took no bytes"))?.map_err(Fault::Driver)?;

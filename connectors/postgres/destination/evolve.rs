@@ -1,5 +1,8 @@
 //! New columns, wider types and a unique key for a table that exists.
 
+use std::sync::Arc;
+
+use arrow_schema::FieldRef;
 use waybill_protocol::{Disposition, Error, Kind, Logical, RUN_ID_COLUMN, Result, StreamLoad};
 
 use super::books::fence;
@@ -10,7 +13,7 @@ use super::pg_type::PgType;
 use super::prepare::{RUN_ID_DEFAULT, take_turn};
 use super::table::Table;
 use super::tx::{Args, Tx, state_of};
-use super::widen;
+use super::{declare, widen};
 use crate::postgres::sql::ident;
 
 /// What has to change in a table, and the type that each column of the load has then.
@@ -20,16 +23,19 @@ pub(super) struct Changes {
     alter: Vec<String>,
     /// The types.
     pub types: Vec<PgType>,
+    /// Fields whose columns are new.
+    new: Vec<FieldRef>,
 }
 
 /// Compares a table with a load.
-pub(super) fn changes(load: &StreamLoad, table: &Table) -> Result<Changes> {
-    let Changes { alter: mut changes, mut types } = Changes::default();
+pub(super) fn changes(load: &StreamLoad, table: &Table, version: u32) -> Result<Changes> {
+    let Changes { alter: mut changes, mut types, mut new } = Changes::default();
     for field in load.schema.fields() {
-        let (name, wanted) = (field.name(), column_type(field)?);
+        let (name, wanted) = (field.name(), column_type(field, version)?);
         let quoted = ident(name);
         let Some(column) = table.column(name) else {
             changes.push(format!("ADD COLUMN {quoted} {wanted}"));
+            new.push(Arc::clone(field));
             types.push(wanted);
             continue;
         };
@@ -40,6 +46,11 @@ pub(super) fn changes(load: &StreamLoad, table: &Table) -> Result<Changes> {
                 format!("column {name:?} of {} is computed by the server", load.table),
             )
             .hint("leave the column out of the stream's `columns`, or load into another `table`"));
+        }
+        // The same type, whose values come as text because one of them has no other form.
+        if column.kind.to_string() == wanted.to_string() {
+            types.push(wanted);
+            continue;
         }
         if column.kind.holds(Logical::of(field)?, &wanted) {
             types.push(column.kind.clone());
@@ -67,7 +78,12 @@ pub(super) fn changes(load: &StreamLoad, table: &Table) -> Result<Changes> {
             changes.push(format!("ALTER COLUMN {quoted} SET DEFAULT {RUN_ID_DEFAULT}"));
         }
     }
-    Ok(Changes { alter: changes, types })
+    for name in declare::given_up(load) {
+        if table.column(name).is_some_and(|column| column.not_null) {
+            changes.push(format!("ALTER COLUMN {} DROP NOT NULL", ident(name)));
+        }
+    }
+    Ok(Changes { alter: changes, types, new })
 }
 
 /// Adds columns, widens types, and sees to the key; returns the type of each column of the load.
@@ -77,7 +93,7 @@ pub(super) async fn evolve(
     load: &StreamLoad,
     table: &Table,
 ) -> Result<Vec<PgType>> {
-    let Changes { alter: changes, types } = changes(load, table)?;
+    let Changes { alter: changes, types, new } = changes(load, table, tx.server().facts().version)?;
     if !changes.is_empty() {
         tx.run("SET LOCAL extra_float_digits = 1; SET LOCAL intervalstyle = 'iso_8601'").await?;
         tx.run(&format!("ALTER TABLE {} {}", place.sql(), changes.join(", "))).await.map_err(|e| {
@@ -88,6 +104,10 @@ pub(super) async fn evolve(
                 _ => e.context(format!("table {} cannot be changed", load.table)),
             }
         })?;
+    }
+    let comments: Vec<String> = new.iter().filter_map(|field| declare::comment(place, field)).collect();
+    if !comments.is_empty() {
+        tx.run(&comments.join("; ")).await?;
     }
     if load.upsert && load.disposition == Disposition::Direct {
         unique_key(tx, place, load, table.oid).await?;

@@ -11,11 +11,13 @@ mod carry;
 mod check;
 mod columns;
 mod copy;
+mod declare;
 mod desk;
 mod evolve;
 mod ledger;
 mod merge;
 mod names;
+mod own;
 mod patience;
 mod pg_type;
 mod prepare;
@@ -75,7 +77,7 @@ impl Destination for PgDestination {
     }
 
     fn verdict(&self, field: &Field) -> Verdict {
-        columns::verdict(field)
+        columns::verdict(field, self.desk.server.facts().version)
     }
 
     async fn takes(&self, load: &StreamLoad, form: &WireForm) -> Result<bool> {

@@ -4,6 +4,7 @@ use std::fmt;
 
 use waybill_protocol::Logical;
 
+use super::own;
 use crate::postgres::encode::Form;
 
 /// A column type as `format_type` writes it.
@@ -31,6 +32,8 @@ pub(super) enum PgType {
     Timestamp,
     TimestampTz,
     Interval,
+    /// One of the server's own types that is written as its text: an address, a range, an array.
+    Own(String),
     /// A date or time type that rounds: its name, and what it would be without the limit.
     Rounded(String, Logical),
     /// A type that reads and writes text of certain values only: an enumeration, `citext`, `name`.
@@ -86,9 +89,12 @@ impl PgType {
                 _ => {}
             }
             let parts = limit.split_once(',').map(|(p, s)| (p.trim().parse(), s.trim().parse()));
-            if let ("numeric", Some((Ok(precision), Ok(scale)))) = (base, parts) {
+            if let ("numeric", "", Some((Ok(precision), Ok(scale)))) = (base, tail, parts) {
                 return PgType::Numeric(Some((precision, scale)));
             }
+        }
+        if own::is_own(name) {
+            return PgType::Own(name.to_owned());
         }
         if name.starts_with("interval") {
             return PgType::Rounded(name.to_owned(), Logical::Interval);
@@ -137,7 +143,9 @@ impl PgType {
                 }
             }
             PgType::Numeric(_) => Logical::Numeric,
-            PgType::Text | PgType::Varchar(_) | PgType::Char(_) | PgType::TextLike(_) => Logical::Text,
+            PgType::Text | PgType::Varchar(_) | PgType::Char(_) | PgType::TextLike(_) | PgType::Own(_) => {
+                Logical::Text
+            }
             PgType::Json | PgType::Jsonb => Logical::Json,
             PgType::Uuid => Logical::Uuid,
             PgType::Bytea => Logical::Bytes,
@@ -171,7 +179,9 @@ impl PgType {
             PgType::Time => Form::Time,
             PgType::Timestamp | PgType::TimestampTz => Form::Timestamp,
             PgType::Interval => Form::Interval,
-            PgType::Rounded(..) | PgType::Other(_) => return None,
+            PgType::Own(_) => Form::Typed,
+            PgType::Rounded(_, logical) => return PgType::of(*logical).form(),
+            PgType::Other(_) => return None,
         })
     }
 }
@@ -182,7 +192,9 @@ impl fmt::Display for PgType {
             PgType::Numeric(Some((precision, scale))) => write!(f, "numeric({precision},{scale})"),
             PgType::Varchar(Some(limit)) => write!(f, "character varying({limit})"),
             PgType::Char(limit) => write!(f, "character({limit})"),
-            PgType::Rounded(name, _) | PgType::TextLike(name) | PgType::Other(name) => f.write_str(name),
+            PgType::Rounded(name, _) | PgType::TextLike(name) | PgType::Own(name) | PgType::Other(name) => {
+                f.write_str(name)
+            }
             plain => f.write_str(match plain {
                 PgType::Bool => "boolean",
                 PgType::Int2 => "smallint",
@@ -238,9 +250,12 @@ mod tests {
             "timestamp(3) with time zone",
             "inet",
             "integer[]",
+            "numeric(10,2)[]",
+            "numeric(3,-2)",
         ] {
             assert_eq!(PgType::parse(name, false).to_string(), name);
         }
+        assert_eq!(PgType::parse("numeric(10,2)[]", false), PgType::Own("numeric(10,2)[]".into()));
         assert_eq!(PgType::parse("mood", true), PgType::TextLike("mood".into()));
     }
 }

@@ -11,7 +11,7 @@ use super::patience::{LOCK_TIMEOUT, NOT_AVAILABLE, Tries};
 use super::pg_type::PgType;
 use super::table::{self, Table};
 use super::tx::{Args, Tx, state_of};
-use super::{evolve, ledger, records, wire};
+use super::{declare, evolve, ledger, records, wire};
 use crate::postgres::encode::ColumnPlan;
 use crate::postgres::sql::ident;
 
@@ -57,6 +57,7 @@ async fn attempt(desk: &Desk, slice: &str, load: &StreamLoad) -> Result<Ready> {
     fence(desk, &mut tx).await?;
     take_turn(&mut tx, &place).await?;
     ensure_schema(&mut tx, &place.schema).await?;
+    let version = tx.server().facts().version;
     let existing = table::describe(&mut tx, &place).await?;
     if let Some(table) = &existing {
         may_change(desk, &mut tx, load, table).await?;
@@ -67,7 +68,7 @@ async fn attempt(desk: &Desk, slice: &str, load: &StreamLoad) -> Result<Ready> {
             let keyless = existing.is_none() && load.upsert && load.distinct;
             let types = match existing {
                 None => {
-                    let types = plain_types(load)?;
+                    let types = plain_types(load, version)?;
                     create(&mut tx, &place, load, &types, &[], keyless).await?;
                     types
                 }
@@ -133,8 +134,8 @@ pub(super) async fn may_change(desk: &Desk, tx: &mut Tx, load: &StreamLoad, tabl
 }
 
 /// The types that the columns of a load get in a new table.
-pub(super) fn plain_types(load: &StreamLoad) -> Result<Vec<PgType>> {
-    load.schema.fields().iter().map(|field| column_type(field)).collect()
+pub(super) fn plain_types(load: &StreamLoad, version: u32) -> Result<Vec<PgType>> {
+    load.schema.fields().iter().map(|field| column_type(field, version)).collect()
 }
 
 /// Creates a table with the columns of the load, and `extra` ones of a table that it will replace.
@@ -146,10 +147,12 @@ async fn create(
     extra: &[(String, PgType)],
     keyless: bool,
 ) -> Result<()> {
-    let names = load.schema.fields().iter().map(|field| field.name());
+    let collations = declare::collations(tx, load).await?;
+    let fields = load.schema.fields().iter().zip(types);
     let filled = |name: &String| if keyless && load.key.contains(name) { " NOT NULL" } else { "" };
-    let mut columns: Vec<String> =
-        names.zip(types).map(|(name, kind)| format!("{} {kind}{}", ident(name), filled(name))).collect();
+    let mut columns: Vec<String> = fields
+        .map(|(field, kind)| format!("{}{}", declare::column(field, kind, &collations), filled(field.name())))
+        .collect();
     columns.extend(extra.iter().map(|(name, kind)| format!("{} {kind}", ident(name))));
     if load.metadata {
         columns.push(format!("{} text DEFAULT {RUN_ID_DEFAULT}", ident(RUN_ID_COLUMN)));
@@ -157,7 +160,9 @@ async fn create(
     if load.upsert && !load.key.is_empty() && !keyless {
         columns.push(format!("PRIMARY KEY ({})", idents(load.key.iter().map(String::as_str))));
     }
-    tx.run(&format!("CREATE TABLE {} ({})", place.sql(), columns.join(", "))).await.map(drop)
+    let create = format!("CREATE TABLE {} ({})", place.sql(), columns.join(", "));
+    let statements = [create].into_iter().chain(declare::comments(place, load));
+    tx.run(&statements.collect::<Vec<_>>().join("; ")).await.map(drop)
 }
 
 /// The staging table: fresh for the first slice of a stream that comes here; what an earlier
@@ -179,13 +184,13 @@ async fn stage(
             extra.push((column.name.clone(), column.kind.clone()));
         }
     }
-    let mut types = plain_types(load)?;
+    let mut types = plain_types(load, tx.server().facts().version)?;
     if let Some(table) = existing
-        && !bonds(tx, table.oid).await?.is_empty()
+        && !bonds(tx, table.oid, load).await?.is_empty()
     {
         // Its rows will be exchanged: they are staged in the types that they will have there.
         references(tx, load, target, table.oid).await?;
-        types = evolve::changes(load, table)?.types;
+        types = evolve::changes(load, table, tx.server().facts().version)?.types;
     }
     let mut columns: Vec<(String, String)> =
         load.schema.fields().iter().zip(&types).map(|(f, t)| (f.name().clone(), t.to_string())).collect();

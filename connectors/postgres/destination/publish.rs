@@ -159,7 +159,7 @@ async fn finish_stage(desk: &Desk, load: &StreamLoad, place: &Place, stage: &Pla
     let staged = staged_table(&mut tx, load, stage).await?;
     let target = table::describe(&mut tx, place).await?;
     let way = match &target {
-        Some(target) => way(ties(&mut tx, target, &staged).await?),
+        Some(target) => way(ties(&mut tx, target, &staged, load).await?),
         None => Way::Swap,
     };
     let belongings = match (&target, &way) {
@@ -184,8 +184,8 @@ fn way(why: Vec<String>) -> Way {
 }
 
 /// What ties the table to its place, with the columns that came to it since the staging table was made.
-async fn ties(tx: &mut Tx, target: &Table, staged: &Table) -> Result<Vec<String>> {
-    let mut why = bonds(tx, target.oid).await?;
+async fn ties(tx: &mut Tx, target: &Table, staged: &Table, load: &StreamLoad) -> Result<Vec<String>> {
+    let mut why = bonds(tx, target.oid, load).await?;
     let new = target.columns.iter().filter(|column| staged.column(&column.name).is_none());
     why.extend(new.map(|column| format!("column {:?}, which is not among the staged ones", column.name)));
     Ok(why)
@@ -228,7 +228,7 @@ async fn swap(
         None => drop(tx.run(&rename).await?),
         Some(old) => {
             may_change(desk, &mut tx, load, &old).await?;
-            let why = ties(&mut tx, &old, &fresh).await?;
+            let why = ties(&mut tx, &old, &fresh, load).await?;
             if !why.is_empty() {
                 tx.rollback().await;
                 return Ok(Swapped::Bound(why));

@@ -19,6 +19,8 @@ pub(super) struct Column {
     pub generated: bool,
     /// The server gives its values (`GENERATED ALWAYS AS IDENTITY`) unless it is overridden.
     pub always: bool,
+    /// It is declared NOT NULL, beside any primary key.
+    pub not_null: bool,
 }
 
 /// A table, or whatever else has the name.
@@ -64,7 +66,9 @@ fn describe_sql(place: &Place, version: u32) -> String {
         "SELECT c.oid::text, c.relkind::text, a.attname::text, \
          pg_catalog.format_type(a.atttypid, a.atttypmod), \
          (t.typreceive::text IN ('textrecv', 'enum_recv', 'namerecv', 'bpcharrecv'))::text, \
-         ({generated})::text, pg_catalog.pg_get_expr(d.adbin, d.adrelid), (a.attidentity = 'a')::text \
+         ({generated})::text, pg_catalog.pg_get_expr(d.adbin, d.adrelid), (a.attidentity = 'a')::text, \
+         (a.attnotnull AND a.attidentity = '' AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid \
+         AND i.indisprimary AND a.attnum = ANY(i.indkey::int2[])))::text \
          FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
          LEFT JOIN pg_catalog.pg_type t ON t.oid = a.atttypid \
@@ -89,6 +93,7 @@ fn read(rows: &[sqlx::postgres::PgRow]) -> Result<Option<Table>> {
             generated: text(row, 5)?.as_deref() == Some("true"),
             default: text(row, 6)?,
             always: text(row, 7)?.as_deref() == Some("true"),
+            not_null: text(row, 8)?.as_deref() == Some("true"),
         });
     }
     Ok(Some(table))

@@ -17,6 +17,7 @@ use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow_schema::{FieldRef, Schema, SchemaRef};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
+use waybill_protocol::column::{POSTGRES_KEY, saying};
 use waybill_protocol::event::Emit;
 use waybill_protocol::{
     ColumnRecord, Commit, Context, Deadlines, Destination, Disposition, Event, Events, Logical, Payload,
@@ -121,8 +122,12 @@ impl Db {
     }
 }
 
+/// As a Postgres source says them; `inet` stands for a type of that name in another system.
 fn schema_of(columns: &[(&str, Logical, &str)]) -> SchemaRef {
-    Arc::new(Schema::new(columns.iter().map(|(n, l, native)| l.field(n, true, native)).collect::<Vec<_>>()))
+    let field = |(name, logical, native): &(&str, Logical, &str)| {
+        saying(logical.field(name, true, native), POSTGRES_KEY, if *native == "inet" { "" } else { native })
+    };
+    Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>()))
 }
 
 /// `id bigint, note text`.

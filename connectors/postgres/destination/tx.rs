@@ -56,7 +56,7 @@ impl Tx {
 
     async fn on(mut session: Session) -> Result<Tx> {
         let then = format!(
-            "SET LOCAL lock_timeout = 0; SELECT set_config('waybill.run_id', {}, true), {}",
+            "SET LOCAL lock_timeout = 0; SET LOCAL xmloption = content; SELECT set_config('waybill.run_id', {}, true), {}",
             literal(&session.server().ctx.run_id),
             own::SELF
         );

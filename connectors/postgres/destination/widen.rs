@@ -1,5 +1,7 @@
 //! Values of a column in a wider type: the `USING` expression that keeps each exactly.
 
+use waybill_protocol::Logical;
+
 use super::pg_type::PgType;
 
 /// The expression that turns `column` (quoted) of type `from` into `to`.
@@ -19,6 +21,9 @@ pub(super) fn using(column: &str, from: &PgType, to: &PgType) -> String {
 fn as_text(column: &str, from: &PgType) -> String {
     match from {
         PgType::Date | PgType::Timestamp => moment(column, ""),
+        PgType::Rounded(_, logical) if *logical != Logical::Interval => {
+            as_text(column, &PgType::of(*logical))
+        }
         PgType::TimestampTz => moment(&format!("({column} AT TIME ZONE 'UTC')"), "Z"),
         PgType::Bytea => format!("encode({column}, 'hex')"),
         // A cast from character(n) drops the blanks; its output function does not.

@@ -27,6 +27,7 @@ pub(super) async fn takes(desk: &Desk, load: &StreamLoad, form: &WireForm) -> Re
 }
 
 async fn plan(desk: &Desk, tx: &mut Tx, load: &StreamLoad) -> Result<Option<Vec<ColumnPlan>>> {
+    let version = tx.server().facts().version;
     let existing = table::describe(tx, &desk.place(&load.table)).await?;
     let kept = match &existing {
         Some(_) if load.disposition == Disposition::Direct => true,
@@ -34,8 +35,8 @@ async fn plan(desk: &Desk, tx: &mut Tx, load: &StreamLoad) -> Result<Option<Vec<
         None => false,
     };
     let types = match existing.filter(|_| kept) {
-        Some(table) => evolve::changes(load, &table).map(|changes| changes.types),
-        None => plain_types(load),
+        Some(table) => evolve::changes(load, &table, version).map(|changes| changes.types),
+        None => plain_types(load, version),
     };
     Ok(types.and_then(|types| prepare::plan(load, &types)).ok())
 }

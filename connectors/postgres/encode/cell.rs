@@ -16,7 +16,7 @@ const DATES: std::ops::Range<i64> = -2_451_545..2_145_031_949;
 /// First microsecond and the one after the last that `timestamp` holds, from 2000-01-01.
 const STAMPS: std::ops::Range<i64> = -211_813_488_000_000_000..9_223_371_331_200_000_000;
 /// The longest field that a server takes.
-const LONGEST: usize = 0x3fff_ffff;
+pub(super) const LONGEST: usize = 0x3fff_ffff;
 
 /// Writes a value of a fixed length.
 pub(super) fn fixed(out: &mut Vec<u8>, bytes: &[u8]) {
@@ -138,7 +138,7 @@ fn float_as_numeric(value: impl Into<f64> + std::fmt::Display, out: &mut Vec<u8>
     })
 }
 
-fn date(days: i32) -> Result<i32, Misfit> {
+pub(super) fn date(days: i32) -> Result<i32, Misfit> {
     if days == i32::MAX || days == i32::MIN {
         return Ok(days);
     }
@@ -149,11 +149,11 @@ fn date(days: i32) -> Result<i32, Misfit> {
     i32::try_from(days).map_err(|_| Misfit::DateRange)
 }
 
-fn time(micros: i64) -> Result<i64, Misfit> {
+pub(super) fn time(micros: i64) -> Result<i64, Misfit> {
     if (0..=calendar::DAY_US).contains(&micros) { Ok(micros) } else { Err(Misfit::TimeRange) }
 }
 
-fn stamp(micros: i64) -> Result<i64, Misfit> {
+pub(super) fn stamp(micros: i64) -> Result<i64, Misfit> {
     if micros == i64::MAX || micros == i64::MIN {
         return Ok(micros);
     }
@@ -188,7 +188,7 @@ pub(super) fn text(values: &Values<'_>, row: usize, out: &mut Vec<u8>) {
 }
 
 /// Unscaled digits with their decimal point.
-fn point(unscaled: &str, scale: u8) -> String {
+pub(super) fn point(unscaled: &str, scale: u8) -> String {
     let (sign, digits) = match unscaled.strip_prefix('-') {
         Some(digits) => ("-", digits),
         None => ("", unscaled),

@@ -1,9 +1,11 @@
 //! Finding streams.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_schema::{Field, Schema};
 use waybill_protocol::catalog::stream_name;
+use waybill_protocol::column::{COLLATION_KEY, COMMENT_KEY, DEFAULT_KEY, POSTGRES_KEY, saying};
 use waybill_protocol::{Catalog, CatalogStream, CursorCandidate, Logical, Result, StreamSelection};
 
 use super::query;
@@ -70,16 +72,30 @@ pub(super) async fn identity(session: &mut Session) -> Result<String> {
     Ok(format!("postgres://{}", session.server().target))
 }
 
-/// The columns as a schema.
+/// The columns as a schema, with what the server says of them beside their types.
 pub(super) fn schema(columns: &[RelationColumn]) -> Schema {
-    let field =
-        |c: &RelationColumn| -> Field { c.pg_type().logical().field(&c.name, !c.not_null, &c.native) };
     Schema::new(columns.iter().map(field).collect::<Vec<_>>())
+}
+
+fn field(c: &RelationColumn) -> Field {
+    let mut field = c.pg_type().logical().field(&c.name, !c.not_null, &c.native);
+    let said = [
+        (POSTGRES_KEY, &c.base),
+        (COMMENT_KEY, &c.comment),
+        (DEFAULT_KEY, &c.default),
+        (COLLATION_KEY, &c.collation),
+    ];
+    for (key, text) in said {
+        field = saying(field, key, text.as_deref().unwrap_or_default());
+    }
+    field
 }
 
 fn stream(relation: Relation, standby: bool) -> CatalogStream {
     let cursors = cursors(&relation);
     let notes = notes(&relation, &cursors, standby);
+    let comment: HashMap<String, String> =
+        relation.comment.iter().map(|text| (COMMENT_KEY.to_owned(), text.clone())).collect();
     let kind = match relation.kind.as_str() {
         "v" => "view",
         "m" => "materialized view",
@@ -90,7 +106,7 @@ fn stream(relation: Relation, standby: bool) -> CatalogStream {
     CatalogStream {
         name: stream_name(Some(&relation.schema), &relation.name),
         kind: kind.into(),
-        schema: Arc::new(schema(&relation.columns)),
+        schema: Arc::new(schema(&relation.columns).with_metadata(comment)),
         rows: (relation.rows >= 0.0).then_some(relation.rows as u64),
         bytes: relation.bytes,
         // A key holds in one table, not in those that inherit from it.

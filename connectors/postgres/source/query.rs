@@ -4,7 +4,7 @@ use sqlx::postgres::{PgColumn, PgRow};
 use sqlx::{Column, Row};
 use waybill_protocol::{Error, Result};
 
-use super::relation::{DOMAINS, RelationColumn};
+use super::relation::{DOMAINS, RelationColumn, base_type};
 use crate::postgres::session::{Session, text};
 use crate::postgres::sql;
 
@@ -41,17 +41,19 @@ async fn resolve(session: &mut Session, columns: &[PgColumn]) -> Result<Vec<Rela
         format!("({n}, {oid}::oid, {relation}::oid, {number})")
     };
     let values: Vec<String> = columns.iter().enumerate().map(value).collect();
+    let typmod = "CASE WHEN d.oid IS NULL OR asked.typmod <> -1 THEN asked.typmod ELSE d.typmod END";
     let sql = format!(
         "WITH RECURSIVE {DOMAINS}, asked(n, type, typmod) AS (
     SELECT v.n, v.type, coalesce((SELECT a.atttypmod FROM pg_catalog.pg_attribute a
         WHERE a.attrelid = v.relation AND a.attnum = v.number AND a.atttypid = v.type), -1)
     FROM (VALUES {}) AS v(n, type, relation, number))
 SELECT json_build_object('name', '', 'type', t.oid::int8, 'is_enum', t.typtype = 'e',
-    'typmod', CASE WHEN d.oid IS NULL OR asked.typmod <> -1 THEN asked.typmod ELSE d.typmod END,
+    'typmod', {typmod}, 'base', {},
     'native', pg_catalog.format_type(asked.type, asked.typmod), 'not_null', false)::text
 FROM asked LEFT JOIN domains d ON d.oid = asked.type AND d.base NOT IN (SELECT oid FROM domains)
 JOIN pg_catalog.pg_type t ON t.oid = coalesce(d.base, asked.type) ORDER BY asked.n",
-        values.join(", ")
+        values.join(", "),
+        base_type(typmod),
     );
     let rows = session.query("describe the query's types", &sql).await?;
     if rows.len() != columns.len() {

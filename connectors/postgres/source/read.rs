@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_schema::Schema;
+use waybill_protocol::column::hand_on;
 use waybill_protocol::{
     Error, Kind, Logical, Message, NullCursor, Outlet, Reading, Result, SchemaPolicy, StreamRead, StreamState,
 };
@@ -256,17 +257,22 @@ impl Request<'_> {
         let Some(field) = fields.get_mut(column) else {
             return Err(Error::internal(format!("{} columns and none at {column}", selected.plans.len())));
         };
-        if read.selection.schema_policy != SchemaPolicy::Evolve {
-            let logical = Logical::of(field)?;
-            return Err(Error::data(format!(
-                "{}: column {:?} holds a value that is no {logical} (NaN, Infinity, or more digits)",
-                read.stream,
-                field.name()
-            ))
-            .hint("set schema_policy to evolve, or correct the row"));
+        let cursor = self.cursor.as_ref().is_some_and(|cursor| cursor.column == field.name());
+        let evolves = read.selection.schema_policy == SchemaPolicy::Evolve;
+        // As text a cursor would have another order.
+        if !evolves || cursor && wider == Logical::Text {
+            let (logical, name) = (Logical::of(field)?, field.name());
+            let why = match wider {
+                Logical::Text => "a time after the year 294246, or one longer than 292 years",
+                _ => "NaN, Infinity, or more digits",
+            };
+            let what = format!("{}: column {name:?} holds a value that is no {logical} ({why})", read.stream);
+            let hint =
+                if evolves { "correct the row" } else { "set schema_policy to evolve, or correct the row" };
+            return Err(Error::data(what).hint(hint));
         }
         let native = field.metadata().get(waybill_protocol::NATIVE_KEY).cloned().unwrap_or_default();
-        *field = wider.field(field.name(), field.is_nullable(), &native);
+        *field = hand_on(field, wider.field(field.name(), field.is_nullable(), &native));
         Ok(Schema::new(fields))
     }
 }

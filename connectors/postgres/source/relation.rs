@@ -21,6 +21,8 @@ pub(super) struct Relation {
     /// Estimate; negative where there is none.
     pub(super) rows: f64,
     pub(super) bytes: Option<u64>,
+    #[serde(default)]
+    pub(super) comment: Option<String>,
     /// Whether a subscription fills it.
     pub(super) subscribed: bool,
     pub(super) columns: Vec<RelationColumn>,
@@ -45,6 +47,17 @@ pub(super) struct RelationColumn {
     pub(super) is_enum: bool,
     /// The declared type as the server writes it.
     pub(super) native: String,
+    /// The type with domains resolved, as the server writes it, where it is one of its own.
+    #[serde(default)]
+    pub(super) base: Option<String>,
+    #[serde(default)]
+    pub(super) comment: Option<String>,
+    /// The expression of the default; none for what the server computes.
+    #[serde(default)]
+    pub(super) default: Option<String>,
+    /// The collation, where it is one of the server's own and not that of the type.
+    #[serde(default)]
+    pub(super) collation: Option<String>,
     pub(super) not_null: bool,
     /// Whether an identity or a sequence fills it.
     #[serde(default)]
@@ -68,20 +81,43 @@ pub(super) const DOMAINS: &str = "domains(oid, base, typmod) AS (
     SELECT d.oid, t.typbasetype, CASE WHEN d.typmod <> -1 THEN d.typmod ELSE t.typtypmod END
     FROM domains d JOIN pg_catalog.pg_type t ON t.oid = d.base AND t.typtype = 'd')";
 
+/// The type `t` with a modifier, as the server writes it, where it is one of its own.
+pub(super) fn base_type(typmod: &str) -> String {
+    format!(
+        "CASE WHEN t.typnamespace = 'pg_catalog'::regnamespace THEN pg_catalog.format_type(t.oid, {typmod}) END"
+    )
+}
+
 /// The columns of `pg_attribute a` with `domains d` and the base type `t`, as one JSON array.
-const COLUMNS: &str = "(SELECT json_agg(json_build_object(
-        'name', a.attname, 'type', t.oid::int8, 'is_enum', t.typtype = 'e',
-        'typmod', CASE WHEN d.oid IS NULL OR a.atttypmod <> -1 THEN a.atttypmod ELSE d.typmod END,
-        'native', pg_catalog.format_type(a.atttypid, a.atttypmod), 'not_null', a.attnotnull,
+fn columns(version: u32, described: bool) -> String {
+    let typmod = "CASE WHEN d.oid IS NULL OR a.atttypmod <> -1 THEN a.atttypmod ELSE d.typmod END";
+    let plain = if version >= 120_000 { "a.attgenerated = ''" } else { "true" };
+    let base = base_type(typmod);
+    // What a parent says of its own rows holds for those of its children only where it is partitioned;
+    // and nobody holds a foreign table to it.
+    let kept = "NOT EXISTS (SELECT 1 FROM pg_catalog.pg_inherits h JOIN pg_catalog.pg_class hc ON hc.oid = h.inhrelid
+        WHERE h.inhparent = c.oid AND (c.relkind = 'r' OR hc.relkind = 'f'))";
+    format!(
+        "(SELECT json_agg(json_build_object(
+        'name', a.attname, 'type', t.oid::int8, 'is_enum', t.typtype = 'e', 'typmod', {typmod},
+        'native', pg_catalog.format_type(a.atttypid, a.atttypmod), 'base', {base},
+        'not_null', a.attnotnull AND c.relkind <> 'f' AND {kept},
+        'comment', CASE WHEN {described} THEN pg_catalog.col_description(c.oid, a.attnum) END,
+        'default', CASE WHEN {described} AND {plain} THEN pg_catalog.pg_get_expr(ad.adbin, ad.adrelid) END,
+        'collation', (SELECT l.collname FROM pg_catalog.pg_collation l WHERE l.oid = a.attcollation
+            AND a.attcollation <> t.typcollation AND l.collnamespace = 'pg_catalog'::regnamespace),
         'sequence', s.seqrelid IS NOT NULL, 'cache', s.seqcache) ORDER BY a.attnum)
     FROM pg_catalog.pg_attribute a
     LEFT JOIN domains d ON d.oid = a.atttypid AND d.base NOT IN (SELECT oid FROM domains)
     JOIN pg_catalog.pg_type t ON t.oid = coalesce(d.base, a.atttypid)
+    LEFT JOIN pg_catalog.pg_attrdef ad ON ad.adrelid = a.attrelid AND ad.adnum = a.attnum
     LEFT JOIN LATERAL (SELECT q.seqrelid, q.seqcache FROM pg_catalog.pg_depend p
         JOIN pg_catalog.pg_sequence q ON q.seqrelid = p.objid
         WHERE p.classid = 'pg_catalog.pg_class'::regclass AND p.refclassid = 'pg_catalog.pg_class'::regclass
           AND p.refobjid = a.attrelid AND p.refobjsubid = a.attnum AND p.deptype IN ('a', 'i') LIMIT 1) s ON true
-    WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)";
+    WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)"
+    )
+}
 
 /// The relations for which `condition` (on `c` of pg_class and `n` of pg_namespace) holds.
 pub(super) async fn relations(
@@ -89,6 +125,9 @@ pub(super) async fn relations(
     purpose: &str,
     condition: &str,
 ) -> Result<Vec<Relation>> {
+    let facts = session.server().facts();
+    // What people wrote where the server checks no encoding may be no text, and could not be sent.
+    let described = facts.encoding != "SQL_ASCII";
     // The size of a locked relation cannot be asked for without waiting: its estimate has to do.
     let size = |of: &str| {
         format!(
@@ -107,7 +146,7 @@ pub(super) async fn relations(
     'bytes', CASE WHEN c.relkind = 'p' THEN parts.bytes WHEN c.relkind IN ('r', 'm') THEN {} END,
     'subscribed', EXISTS (SELECT 1 FROM pg_catalog.pg_subscription_rel sr WHERE sr.srrelid = c.oid),
     'heirs', c.relkind <> 'p' AND c.relhassubclass,
-    'columns', coalesce({COLUMNS}, '[]'),
+    'columns', coalesce({}, '[]'), 'comment', CASE WHEN {} THEN pg_catalog.obj_description(c.oid, 'pg_class') END,
     'primary_key', coalesce((SELECT json_agg(a.attname ORDER BY k.n) FROM pg_catalog.pg_index i
         CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY k(attnum, n)
         JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
@@ -126,8 +165,10 @@ LEFT JOIN LATERAL (WITH RECURSIVE k(oid) AS (
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND {condition}
 ORDER BY n.nspname, c.relname",
         size("c"),
+        columns(facts.version, described),
+        described,
         // Since version 11 an index may carry further columns that are no part of the key.
-        if session.server().facts().version >= 110_000 { "i.indnkeyatts" } else { "i.indnatts" },
+        if facts.version >= 110_000 { "i.indnkeyatts" } else { "i.indnatts" },
         size("l"),
     );
     let rows = session.query(purpose, &sql).await?;

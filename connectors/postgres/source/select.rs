@@ -127,6 +127,7 @@ fn expression(column: &str, from: PgType, wanted: Logical) -> Option<(String, Wi
     if natural == wanted {
         return match from.wire() {
             Some(wire) => Some((column.to_owned(), wire)),
+            None if natural == Numeric => cast("numeric", Wire::Numeric),
             None => cast("text", Wire::Text),
         };
     }

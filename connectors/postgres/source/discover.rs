@@ -7,7 +7,7 @@ use waybill_protocol::catalog::stream_name;
 use waybill_protocol::{Catalog, CatalogStream, CursorCandidate, Logical, Result, StreamSelection};
 
 use super::query;
-use super::relation::{ORDINARY, Relation, RelationColumn, relations};
+use super::relation::{ORDINARY, Relation, RelationColumn, relations, sizes};
 use crate::postgres::session::{Server, Session, text};
 use crate::postgres::sql;
 
@@ -20,7 +20,11 @@ pub(super) async fn discover(server: &Arc<Server>, selections: &[StreamSelection
         let condition = format!("{ORDINARY} AND {}", wanted(&names));
         let standby = server.facts().standby;
         let found = relations(&mut session, "discover streams", &condition).await?;
-        let streams = found.into_iter().map(|relation| stream(relation, standby));
+        let sizes = sizes(&mut session, &condition).await?;
+        let streams = found.into_iter().map(|relation| {
+            let bytes = sizes.get(&relation.oid).copied();
+            stream(relation, bytes, standby)
+        });
         catalog.streams.extend(
             streams.filter(|stream| {
                 names.is_empty() || names.iter().any(|pattern| selects(pattern, &stream.name))
@@ -77,7 +81,7 @@ pub(super) fn schema(columns: &[RelationColumn]) -> Schema {
     Schema::new(columns.iter().map(field).collect::<Vec<_>>())
 }
 
-fn stream(relation: Relation, standby: bool) -> CatalogStream {
+fn stream(relation: Relation, bytes: Option<u64>, standby: bool) -> CatalogStream {
     let cursors = cursors(&relation);
     let notes = notes(&relation, &cursors, standby);
     let kind = match relation.kind.as_str() {
@@ -92,7 +96,7 @@ fn stream(relation: Relation, standby: bool) -> CatalogStream {
         kind: kind.into(),
         schema: Arc::new(schema(&relation.columns)),
         rows: (relation.rows >= 0.0).then_some(relation.rows as u64),
-        bytes: relation.bytes,
+        bytes,
         primary_key: relation.primary_key,
         cursors,
         notes,

@@ -199,9 +199,7 @@ impl Server {
                 // One message, so one round trip; the session's limit is set where there is a session.
                 let limit =
                     if self.pooler { String::new() } else { self.limit_sql("", self.ctx.deadlines.query) };
-                let hello = format!(
-                    "{limit}SELECT {}", Backend::COLUMNS
-                );
+                let hello = format!("{limit}SELECT {}", Backend::COLUMNS);
                 let row = match sqlx::raw_sql(AssertSqlSafe(hello)).fetch_one(&mut conn).await {
                     Ok(row) => row,
                     Err(error) => return Ok(Err(error)),

@@ -12,7 +12,7 @@ use sqlx::AssertSqlSafe;
 use sqlx::Connection;
 use sqlx::postgres::PgRow;
 use waybill_protocol::event::Body;
-use waybill_protocol::{Error, Kind, Result};
+use waybill_protocol::{Error, Kind, Origin, Result};
 
 use super::session::{Server, text};
 use super::sql::literal;
@@ -164,7 +164,9 @@ impl Watch {
         // Behind a pooler, between transactions, it is enough that the server can be asked.
         let process = self.backend.condition().unwrap_or_else(|| "a.pid = pg_backend_pid()".to_owned());
         let progress = match self.server.facts().version >= 140_000 {
-            true => "(SELECT p.tuples_processed::text FROM pg_catalog.pg_stat_progress_copy p WHERE p.pid = a.pid)",
+            true => {
+                "(SELECT p.tuples_processed::text FROM pg_catalog.pg_stat_progress_copy p WHERE p.pid = a.pid)"
+            }
             false => "NULL",
         };
         format!(
@@ -190,7 +192,12 @@ impl Watch {
             Look::Blocked { by, .. } => {
                 let lock = format!("a lock of {by}");
                 let message = format!("a statement has waited {ms} ms at {host} for {lock}");
-                events.warn(Body::LockWaited { lock, ms }, message);
+                let detail = serde_json::json!({"lock": lock, "ms": ms});
+                let body = match self.server.origin() {
+                    Origin::Destination => Body::LockWaited { lock, ms },
+                    _ => Body::Runtime { detail },
+                };
+                events.warn(body, message);
             }
             Look::Gone => {}
         }

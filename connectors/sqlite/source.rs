@@ -2,18 +2,18 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use rusqlite::Connection;
 use tokio::sync::mpsc;
 use waybill_protocol::event::Body;
 use waybill_protocol::{
-    Answer, Catalog, CatalogStream, Check, Context, Error, Kind, Level, Logical, Origin, Outlet, Progress, Reading, Result, Slice,
-    Source, StreamRead, StreamSelection,
+    Answer, Catalog, CatalogStream, Check, Context, Error, Kind, Level, Logical, Origin, Outlet, Progress,
+    Reading, Result, Slice, Source, StreamRead, StreamSelection,
 };
 
-use super::database::{Database, Stop, open_to_read};
+use super::database::{Database, READ_WAIT, Stop, open_to_read};
 use super::discover::{self, Found};
 use super::fault::Doing;
 use super::query::query;
@@ -38,7 +38,8 @@ impl SqliteSource {
     /// Opens the file, which has to exist. `named` is the path as the config has it.
     pub(crate) async fn open(ctx: Context, path: PathBuf, named: String) -> Result<SqliteSource> {
         let started = Instant::now();
-        let database = bounded(&ctx, "open the database", COUNT, connect(&ctx, path.clone())).await?;
+        let database =
+            bounded(&ctx, "open the database", COUNT, connect(ctx.deadlines.query, path.clone())).await?;
         let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let target = path.display().to_string();
         let server = format!("SQLite {}", rusqlite::version());
@@ -77,9 +78,14 @@ impl SqliteSource {
     }
 
     /// Reads one stream of a slice.
-    async fn read_stream(&self, stream: &Arc<StreamRead>, progress: &Progress, outlet: &Outlet) -> Result<()> {
+    async fn read_stream(
+        &self,
+        stream: &Arc<StreamRead>,
+        progress: &Progress,
+        outlet: &Outlet,
+    ) -> Result<()> {
         let state = progress.streams.get(&stream.stream).cloned().unwrap_or_default();
-        let database = connect(&self.ctx, self.path.clone()).await?;
+        let database = connect(self.ctx.deadlines.read().unwrap_or(READ_WAIT), self.path.clone()).await?;
         let (out, mut messages) = mpsc::channel(1);
         let reading = Arc::clone(stream);
         let work = move |conn: &mut Connection, stop: &Stop| read::read(conn, stop, &reading, state, &out);
@@ -108,8 +114,8 @@ impl SqliteSource {
     }
 }
 
-async fn connect(ctx: &Context, path: PathBuf) -> Result<Database> {
-    let limit = ctx.deadlines.query;
+/// Opens the file; `limit` bounds the wait for somebody's lock.
+async fn connect(limit: Duration, path: PathBuf) -> Result<Database> {
     Database::open(Origin::Source, move || open_to_read(&path, limit)).await
 }
 
@@ -153,6 +159,7 @@ impl Source for SqliteSource {
                     let body = Body::Runtime { detail: serde_json::Value::Null };
                     self.ctx.events.emit(Level::Warn, body, message, Some(error.record()));
                 }
+                Err(error) if error.kind() == Kind::Timeout => return Err(error.stream(name)),
                 Err(error) => return Err(error.context(&name).stream(name)),
             }
         }
@@ -191,7 +198,7 @@ impl Source for SqliteSource {
     }
 
     async fn query(&self, sql: &str, limit: u64) -> Result<Answer> {
-        let database = connect(&self.ctx, self.path.clone()).await?;
+        let database = connect(self.ctx.deadlines.query, self.path.clone()).await?;
         let text = sql.to_owned();
         let work = database.within(&self.ctx, move |conn, stop| query(conn, stop, &text, limit));
         let answer = bounded(&self.ctx, "run the query", sql, work).await;

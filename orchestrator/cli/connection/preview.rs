@@ -8,8 +8,8 @@ use clap::Args;
 use tokio_util::sync::CancellationToken;
 use waybill_protocol::outlet::RUN_BUDGET_BYTES;
 use waybill_protocol::{
-    Budget, CatalogStream, Deadlines, Delivery, Error, Kind, Message, Origin, Outlet, Payload, Progress, Reading,
-    Reject, Result, Source, StreamRead, StreamSelection,
+    Budget, CatalogStream, Deadlines, Delivery, Error, Kind, Message, Origin, Outlet, Payload, Progress,
+    Reading, Reject, Result, Source, StreamRead, StreamSelection,
 };
 
 use super::discover::nothing;
@@ -142,8 +142,7 @@ async fn within<T>(
 ) -> Result<T> {
     tokio::time::timeout(limits.patience(), work).await.unwrap_or_else(|_| {
         let (seconds, ms) = (limits.query.as_secs_f64(), limits.query.as_millis() * 4);
-        let raise =
-            format!("`waybill connection edit {} --set query_timeout_ms={ms}`", connection.name);
+        let raise = format!("`waybill connection edit {} --set query_timeout_ms={ms}`", connection.name);
         Err(Error::new(Kind::Timeout, format!("query exceeded {seconds}s"))
             .origin(Origin::Source)
             .hint(format!("look at a smaller stream, or let it take longer: {raise}")))

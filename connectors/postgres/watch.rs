@@ -90,51 +90,48 @@ impl Watch {
     /// apart. Work may take as long as it takes, and is said while it lasts.
     pub(super) async fn gone_silent(self, haste: Haste) -> Error {
         let limits = self.server.ctx.deadlines;
-        let every = match haste {
-            Haste::None => limits.stall,
-            Haste::Some => limits.stall.min(limits.query),
-        };
-        let started = Instant::now();
-        // Worth a word long before it is worth a doubt.
-        let (early, stall) = (self.server.ctx.deadlines.slow_query, self.server.ctx.deadlines.stall);
-        let mut before = None;
-        if early < every {
-            tokio::time::sleep(early).await;
-            before = Some(self.look().await).filter(|look| *look != Look::Gone);
-            before.iter().for_each(|look| self.say(look, started));
-            tokio::time::sleep(every.saturating_sub(early)).await;
-        } else {
-            tokio::time::sleep(every).await;
-        }
-        loop {
-            let look = self.look().await;
-            match (&look, &before) {
-                // Once is not enough: another lock is another wait, and an answer may be on its way.
-                (Look::Blocked { .. }, Some(same)) if look == *same && started.elapsed() >= stall => {
-                    return self.gave_up(&look, started);
-                }
-                (Look::Gone, Some(Look::Gone)) => return self.gave_up(&look, started),
-                _ => self.say(&look, started),
-            }
-            before = Some(look);
-            tokio::time::sleep(every).await;
+        match haste {
+            Haste::None => self.gone(limits.stall, false).await,
+            Haste::Some => self.gone(limits.stall.min(limits.query), false).await,
         }
     }
 
-    /// The same where bytes have come and more are owed: that the server says it works is not enough
-    /// when nothing of its work is to be seen from one look to the next.
-    pub(super) async fn owes_bytes(self) -> Error {
-        let (started, stall) = (Instant::now(), self.server.ctx.deadlines.stall);
+    /// The same for the bytes of a COPY that are owed, or are to be taken: that the server says it
+    /// works is not enough when nothing of its work is to be seen from one look to the next.
+    pub(super) async fn bytes_missing(self) -> Error {
+        let stall = self.server.ctx.deadlines.stall;
+        self.gone(stall, true).await
+    }
+
+    async fn gone(self, every: Duration, strict: bool) -> Error {
+        let started = Instant::now();
+        let limits = self.server.ctx.deadlines;
         let mut before = None;
+        // Worth a word long before it is worth a doubt.
+        let early = limits.slow_query;
+        let mut wait = every;
+        if early < every {
+            tokio::time::sleep(early).await;
+            let look = self.look().await;
+            self.say(&look, started);
+            before = Some(look).filter(|look| *look != Look::Gone);
+            wait = every.saturating_sub(early);
+        }
         loop {
-            // What is on its way need not be waited for as long as work.
-            let wait = if before == Some(Look::Gone) { stall.min(Duration::from_secs(1)) } else { stall };
             tokio::time::sleep(wait).await;
             let look = self.look().await;
-            if before.as_ref() == Some(&look) {
+            // Once is not enough: another lock is another wait, and an answer may be on its way.
+            let fatal = match &look {
+                Look::Gone => true,
+                Look::Blocked { .. } => started.elapsed() >= limits.stall,
+                Look::Works(_) => strict,
+            };
+            if fatal && before.as_ref() == Some(&look) {
                 return self.gave_up(&look, started);
             }
             self.say(&look, started);
+            // What is on its way comes sooner than the end of some work.
+            wait = if strict && look == Look::Gone { every.min(Duration::from_secs(1)) } else { every };
             before = Some(look);
         }
     }
@@ -156,6 +153,10 @@ impl Watch {
         };
         match tokio::time::timeout(server.connect_timeout(), asking).await {
             Ok(Ok(look)) => look,
+            // It answers, and lets nobody in: of the statement nothing is known.
+            Ok(Err(sqlx::Error::Database(error))) => {
+                Look::Works(format!("not known: {}", error.code().unwrap_or_default()))
+            }
             _ => Look::Gone,
         }
     }
@@ -213,11 +214,11 @@ impl Watch {
                 "let that transaction end, or end it: SELECT pg_terminate_backend(pid)".to_owned(),
             ),
             Look::Works(at) if at.is_empty() => (
-                format!("{host} sent nothing for {time}, though it says that it works"),
+                format!("{host} moved nothing for {time}, though it says that it works"),
                 "look what the statement does (pg_stat_activity)".to_owned(),
             ),
             Look::Works(at) => (
-                format!("{host} sent nothing for {time}, though it says that it works ({at})"),
+                format!("{host} moved nothing for {time}, though it says that it works ({at})"),
                 "look what the statement does (pg_stat_activity)".to_owned(),
             ),
             Look::Gone => (

@@ -6,7 +6,7 @@ use super::{out_of_time, said, set};
 use crate::fixture::{Database, Project, postgres, script, wait_until};
 
 /// How long nothing may come where the server does not say that it works.
-const STALL_MS: u64 = 200;
+const STALL_MS: u64 = 500;
 
 fn into(database: &Database, selection: Value, rows: i64) -> Project {
     let project = script::source(selection, json!([script::whole(rows)]));
@@ -22,7 +22,7 @@ fn adopting(write: &str) -> Value {
 }
 
 const TABLE: &str = "CREATE TABLE s (id bigint PRIMARY KEY, note text, _waybill_run_id text);
-    CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.04); RETURN NEW; END';";
+    CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.05); RETURN NEW; END';";
 
 #[test]
 fn a_sort_without_an_index_before_the_first_row() {
@@ -42,9 +42,9 @@ fn rows_that_cost_the_destination_much() {
     let database = Database::new("working_rows");
     database.sql(TABLE);
     database.sql("CREATE TRIGGER slow BEFORE INSERT ON s FOR EACH ROW EXECUTE FUNCTION slow()");
-    let project = into(&database, adopting("append"), 40);
+    let project = into(&database, adopting("append"), 50);
     project.run().exits(0);
-    assert_eq!(database.sql("SELECT count(*), count(DISTINCT id) FROM s"), "40|40");
+    assert_eq!(database.sql("SELECT count(*), count(DISTINCT id) FROM s"), "50|50");
     assert!(said(&project, "a statement has been at work"));
 }
 
@@ -55,10 +55,10 @@ fn constraints_that_are_looked_at_by_commit() {
     database.sql(
         "CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON s DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION slow()",
     );
-    let project = into(&database, adopting("append"), 40);
+    let project = into(&database, adopting("append"), 50);
     set(&project, json!({"query_timeout_ms": 400}));
     project.run().exits(0);
-    assert_eq!(database.sql("SELECT count(*), count(DISTINCT id) FROM s"), "40|40");
+    assert_eq!(database.sql("SELECT count(*), count(DISTINCT id) FROM s"), "50|50");
     assert!(said(&project, "a statement has been at work"));
 }
 
@@ -108,7 +108,10 @@ fn a_lock_that_is_never_let_go_is_given_up() {
     let error = out_of_time(&project);
     let message = error["message"].as_str().unwrap();
     assert!(message.contains("waited for a lock") && message.contains("(psql) holds it"), "{error}");
-    assert!(error["hint"].as_str().unwrap().contains("--set stall_timeout_ms=800"), "{error}");
+    assert!(
+        error["hint"].as_str().unwrap().contains(&format!("--set stall_timeout_ms={}", STALL_MS * 4)),
+        "{error}"
+    );
     let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'relation'";
     wait_until("the end of the waiting", || database.sql(waits) == "0");
     drop(other);

@@ -10,7 +10,7 @@ use super::tx::{Tx, waited};
 use crate::postgres::encode::{COPY_HEADER, COPY_TRAILER, ColumnPlan, Rows};
 use crate::postgres::session::Server;
 use crate::postgres::sql::ident;
-use crate::postgres::watch::{Haste, Watch};
+use crate::postgres::watch::Watch;
 
 /// Bytes that go out at once.
 const CHUNK: usize = 512 << 10;
@@ -100,6 +100,6 @@ async fn watched<T>(watch: &Watch, work: impl Future<Output = Result<T, sqlx::Er
     tokio::select! {
         biased;
         done = work => done.map_err(Fault::Driver),
-        error = watch.clone().gone_silent(Haste::None) => Err(Fault::Ours(error)),
+        error = watch.clone().bytes_missing() => Err(Fault::Ours(error)),
     }
 }

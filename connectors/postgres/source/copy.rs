@@ -261,7 +261,7 @@ impl Silence<'_> {
     /// Ends when it has lasted too long.
     async fn lasts(&self) -> Error {
         match self.broken {
-            true => self.watch.clone().owes_bytes().await,
+            true => self.watch.clone().bytes_missing().await,
             false => self.watch.clone().gone_silent(Haste::None).await,
         }
     }

@@ -102,7 +102,7 @@ async fn a_server_that_owes_rows_and_sends_none_is_given_up() {
     let read = f.stream(selection).await;
     let error = f.read(&read, &StreamState::default()).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Timeout);
-    assert!(error.message().contains("sent nothing for") && error.message().contains("PgSleep"), "{error}");
+    assert!(error.message().contains("moved nothing for") && error.message().contains("PgSleep"), "{error}");
     assert!(error.get_hint().unwrap().contains("--set stall_timeout_ms=1200"), "{error:?}");
     assert_eq!(running(&f), "0");
 }

@@ -89,3 +89,58 @@ pub(crate) fn exceeded(ctx: &Context) -> Error {
     Error::new(Kind::Timeout, format!("query exceeded {seconds}s"))
         .hint(format!("look what keeps the system busy, or let it take longer: {}", ctx.raise_query()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+
+    use waybill_protocol::event::{Emit, Event};
+    use waybill_protocol::{Deadlines, Events};
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Kept(Mutex<Vec<Event>>);
+
+    impl Emit for Kept {
+        fn emit(&self, event: Event) {
+            self.0.lock().unwrap().push(event);
+        }
+    }
+
+    fn context(kept: &Arc<Kept>) -> Context {
+        Context {
+            run_id: "r".into(),
+            connection_id: String::new(),
+            connection: "crm".into(),
+            role: "source",
+            events: Events::new(Arc::clone(kept) as Arc<dyn Emit>),
+            cancel: Default::default(),
+            deadlines: Deadlines { query: Duration::from_millis(50), ..Deadlines::default() },
+            base_dir: std::env::temp_dir(),
+            parallelism: 1,
+            tunnel: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_query_that_nobody_ends_is_given_up_and_one_that_is_not_needed_is_skipped() {
+        let kept = Arc::new(Kept::default());
+        let ctx = context(&kept);
+        let error =
+            bounded(&ctx, "look", "SELECT 1", std::future::pending::<Result<()>>()).await.unwrap_err();
+        assert_eq!((error.kind(), error.message()), (Kind::Timeout, "query exceeded 0.05s"));
+        assert!(
+            error.get_hint().unwrap().contains("`waybill connection edit crm --set query_timeout_ms=200`")
+        );
+        assert_eq!(error.causes(), ["no answer came, not even that the query was ended"]);
+        let worst = |kept: &Kept| std::mem::take(&mut *kept.0.lock().unwrap()).iter().map(|e| e.level).max();
+        assert_eq!(worst(&kept), Some(Level::Error));
+        let late = async { Err::<(), _>(exceeded(&ctx)) };
+        assert_eq!(best_effort(&ctx, "estimate", "SELECT 1", late).await.unwrap(), None);
+        assert_eq!(worst(&kept), Some(Level::Warn));
+        let wrong = async { Err::<(), _>(Error::config("no such table")) };
+        assert!(best_effort(&ctx, "estimate", "SELECT 1", wrong).await.is_err());
+    }
+}

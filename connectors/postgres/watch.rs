@@ -60,6 +60,8 @@ pub(super) enum Look {
         lock: String,
         /// Who holds it, in words.
         by: String,
+        /// How a person ends that.
+        end: String,
     },
     /// It waits for us, is over, or the server cannot be asked.
     Gone,
@@ -170,14 +172,21 @@ impl Watch {
             }
             false => "NULL",
         };
+        // Who holds the lock is asked only where it waits for one: that is dear.
+        let holders = |shown: &str| {
+            format!(
+                "CASE WHEN a.wait_event_type = 'Lock' THEN (SELECT string_agg({shown}, '; ') \
+                 FROM pg_catalog.pg_stat_activity b WHERE b.pid = ANY(pg_catalog.pg_blocking_pids(a.pid))) END"
+            )
+        };
         format!(
-            "SELECT coalesce(a.state, 'active'), coalesce(a.wait_event_type, ''), coalesce(a.wait_event, ''), \
-             coalesce({progress}, ''), \
-             coalesce((SELECT string_agg(l::text, ' ') FROM pg_catalog.pg_locks l WHERE l.pid = a.pid AND NOT l.granted), ''), \
-             CASE WHEN a.wait_event_type = 'Lock' THEN coalesce((SELECT string_agg('pid ' || b.pid || ' of user ' \
-             || coalesce(b.usename, '?') || ' (' || coalesce(b.application_name, '') || ')', '; ') \
-             FROM pg_catalog.pg_stat_activity b WHERE b.pid = ANY(pg_catalog.pg_blocking_pids(a.pid))), '') ELSE '' END \
-             FROM pg_catalog.pg_stat_activity a WHERE {process}"
+            "SELECT coalesce(a.state, 'active'), a.wait_event_type, a.wait_event, {progress}, \
+             (SELECT string_agg(l::text, ' ') FROM pg_catalog.pg_locks l WHERE l.pid = a.pid AND NOT l.granted), {}, {} \
+             FROM pg_catalog.pg_stat_activity a WHERE {process}",
+            holders(
+                "'pid ' || b.pid || ' of user ' || coalesce(b.usename, '?') || ' (' || coalesce(b.application_name, '') || ')'"
+            ),
+            holders("'SELECT pg_terminate_backend(' || b.pid || ')'"),
         )
     }
 
@@ -209,9 +218,9 @@ impl Watch {
         let (server, time) = (&self.server, shown(started));
         let (host, longer) = (server.host_port(), server.ctx.raise_stall());
         let (message, look) = match look {
-            Look::Blocked { by, .. } => (
+            Look::Blocked { by, end, .. } => (
                 format!("{host} has waited for a lock for {time}: {by} holds it"),
-                "let that transaction end, or end it: SELECT pg_terminate_backend(pid)".to_owned(),
+                format!("let that transaction end, or end it ({end})"),
             ),
             Look::Works(at) if at.is_empty() => (
                 format!("{host} moved nothing for {time}, though it says that it works"),
@@ -245,7 +254,11 @@ fn read(row: &PgRow) -> Look {
     match (state.as_str(), kind.as_str()) {
         // One that waits for its client, to hear the rest of it or to be heard, is not at work.
         ("active", "Client") => Look::Gone,
-        ("active", "Lock") => Look::Blocked { lock: field(4), by: by(field(5)) },
+        ("active", "Lock") => Look::Blocked {
+            lock: field(4),
+            by: or(field(5), "a transaction that is not known"),
+            end: or(field(6), "ROLLBACK PREPARED"),
+        },
         // What it does is not kept track of.
         ("disabled", _) => Look::Works(String::new()),
         ("active", _) => Look::Works(format!("{kind} {event} {}", field(3)).trim().to_owned()),
@@ -253,6 +266,6 @@ fn read(row: &PgRow) -> Look {
     }
 }
 
-fn by(holders: String) -> String {
-    if holders.is_empty() { "a transaction that is not known".to_owned() } else { holders }
+fn or(known: String, otherwise: &str) -> String {
+    if known.is_empty() { otherwise.to_owned() } else { known }
 }

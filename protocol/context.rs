@@ -19,6 +19,21 @@ pub struct Deadlines {
     /// Bounds only time waiting for a peer that owes bytes in a bulk read or load; never
     /// back-pressure, never server work that was announced.
     pub stall: Duration,
+    /// Whether reads are bounded queries too: where only a look is wanted, as in a preview.
+    pub looking: bool,
+}
+
+impl Deadlines {
+    /// How long to wait for a bounded query. Longer than the system was told: its own words are worth
+    /// more than ours, and its connection stays of use.
+    pub fn patience(&self) -> Duration {
+        self.query + (self.query / 2).clamp(Duration::from_millis(500), Duration::from_secs(2))
+    }
+
+    /// What bounds a read, where something does.
+    pub fn read(&self) -> Option<Duration> {
+        self.looking.then_some(self.query)
+    }
 }
 
 impl Default for Deadlines {
@@ -27,6 +42,7 @@ impl Default for Deadlines {
             query: Duration::from_millis(30_000),
             slow_query: Duration::from_millis(10_000),
             stall: Duration::from_millis(300_000),
+            looking: false,
         }
     }
 }
@@ -58,4 +74,26 @@ pub struct Context {
     pub parallelism: usize,
     /// The way to a server that the settings put behind a tunnel; dialled instead of the server.
     pub tunnel: Option<Arc<dyn Tunnel>>,
+}
+
+impl Context {
+    /// The command that raises a limit of this connection to so many times what it is now.
+    fn raise(&self, policy: &str, now: Duration) -> String {
+        let ms = now.as_millis().saturating_mul(4).min(i32::MAX as u128);
+        let named = !self.connection.is_empty() && !self.connection.contains(' ');
+        match named {
+            true => format!("`waybill connection edit {} --set {policy}={ms}`", self.connection),
+            false => format!("{policy} under `defaults` of config.json ({ms})"),
+        }
+    }
+
+    /// What to type so that bounded queries may take longer.
+    pub fn raise_query(&self) -> String {
+        self.raise("query_timeout_ms", self.deadlines.query)
+    }
+
+    /// What to type so that a peer may be silent for longer.
+    pub fn raise_stall(&self) -> String {
+        self.raise("stall_timeout_ms", self.deadlines.stall)
+    }
 }

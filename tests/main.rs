@@ -9,6 +9,7 @@ mod conformance;
 mod connections;
 mod cursors;
 mod cut;
+mod deadlines;
 mod destinations;
 mod disk;
 mod doctor;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
-use waybill_protocol::{Error, Kind, Origin};
+use waybill_protocol::{Context, Error, Kind, Origin};
 
 use super::address::Address;
 use super::explain::Found;
@@ -17,14 +17,14 @@ pub(super) struct Circumstances<'a> {
     pub(super) server: &'a str,
     /// How it is reached, and as whom.
     pub(super) address: &'a Address,
+    /// The session's context.
+    pub(super) ctx: &'a Context,
     /// Which side the session is.
     pub(super) origin: Origin,
     /// The limit that the server was told for the statement; none for bulk statements.
     pub(super) limit: Option<Duration>,
     /// How long the statement has been running.
     pub(super) elapsed: Duration,
-    /// Whether the run was cancelled.
-    pub(super) cancelled: bool,
     /// What else was found out about a connection that could not be made.
     pub(super) found: Option<Found>,
 }
@@ -86,13 +86,13 @@ fn from_server(report: &PgDatabaseError, at: &Circumstances<'_>) -> Error {
 
 /// A statement that the server ended: by its own limit, by our wish, or by somebody else's.
 fn ended(shown: Report, at: &Circumstances<'_>) -> Error {
-    if at.cancelled {
+    if at.ctx.cancel.is_cancelled() {
         return Error::cancelled().cause(shown);
     }
     match at.limit {
         // The server's words are in its own language; time tells the two apart in any.
         Some(limit) if at.elapsed + Duration::from_millis(50) >= limit => {
-            deadline::exceeded(limit).cause(shown)
+            deadline::exceeded(at.ctx).cause(shown)
         }
         _ => Error::new(Kind::Network, "somebody else had the server cancel the query")
             .hint("find out who called pg_cancel_backend, or try again")

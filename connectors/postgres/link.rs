@@ -16,9 +16,9 @@ use super::error::{Circumstances, classify};
 use super::explain::{self, Found};
 use super::pool::{Place, Pool};
 use super::relay::Way;
-use super::session::{Session, text};
+use super::session::Session;
 use super::settings::PostgresSettings;
-use super::sql;
+use super::watch::Backend;
 
 /// What the server said about itself when the first connection was made.
 #[derive(Debug, Clone, Default)]
@@ -61,9 +61,8 @@ pub(super) struct Server {
 /// An open connection.
 pub(super) struct Live {
     pub(super) conn: PgConnection,
-    pub(super) pid: i32,
-    /// When the backend started, as the server writes it: with the pid it is unique.
-    pub(super) since: String,
+    /// Who serves it. Behind a pooler that is known in a transaction only.
+    pub(super) backend: Backend,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -166,6 +165,14 @@ impl Server {
         self.on(place).await
     }
 
+    /// A connection in the place of one that was given up.
+    pub(super) async fn another(&self) -> Result<Live> {
+        match self.pool.take() {
+            Some(live) => Ok(live),
+            None => self.dial().await,
+        }
+    }
+
     async fn on(self: &Arc<Server>, place: Place) -> Result<Session> {
         match self.dial().await {
             Ok(live) => Ok(Session::new(Arc::clone(self), live, place)),
@@ -192,15 +199,13 @@ impl Server {
                 // One message, so one round trip; the session's limit is set where there is a session.
                 let limit =
                     if self.pooler { String::new() } else { self.limit_sql("", self.ctx.deadlines.query) };
-                let hello = format!(
-                    "{limit}SELECT pg_backend_pid()::text, coalesce((SELECT backend_start::text FROM pg_stat_activity WHERE pid = pg_backend_pid()), '')"
-                );
+                let hello = format!("{limit}SELECT {}", Backend::COLUMNS);
                 let row = match sqlx::raw_sql(AssertSqlSafe(hello)).fetch_one(&mut conn).await {
                     Ok(row) => row,
                     Err(error) => return Ok(Err(error)),
                 };
-                let pid = text(&row, 0)?.and_then(|t| t.parse().ok()).unwrap_or(0);
-                Ok::<_, Error>(Ok(Live { conn, pid, since: text(&row, 1)?.unwrap_or_default() }))
+                let backend = if self.pooler { Backend::default() } else { Backend::of(&row)? };
+                Ok::<_, Error>(Ok(Live { conn, backend }))
             };
             let done = tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
                 let seconds = limit.as_secs_f64();
@@ -244,10 +249,10 @@ impl Server {
         Circumstances {
             server: &self.host_port,
             address: &self.address,
+            ctx: &self.ctx,
             origin: self.origin(),
             limit,
             elapsed: started.elapsed(),
-            cancelled: self.ctx.cancel.is_cancelled(),
             found,
         }
     }
@@ -276,53 +281,13 @@ impl Server {
         }
     }
 
-    /// Ends when a peer that works on a statement of ours has gone silent: each time the stall limit
-    /// has passed, another connection asks whether it still does. Work may take as long as it takes;
-    /// behind a pooler the process is not known, and it is enough that the server can be asked.
-    pub(super) async fn gone_silent(self: Arc<Server>, pid: i32, since: String) -> Error {
-        let (stall, started) = (self.ctx.deadlines.stall, Instant::now());
-        let mut missed = 0;
-        loop {
-            tokio::time::sleep(stall).await;
-            let seconds = started.elapsed().as_secs();
-            match tokio::time::timeout(self.connect_timeout, self.works(pid, &since)).await {
-                Ok(Ok(true)) => {
-                    missed = 0;
-                    let message =
-                        format!("a statement has been at work at {} for {seconds} s", self.host_port);
-                    let detail = serde_json::json!({"seconds": seconds});
-                    self.ctx.events.info(Body::Runtime { detail }, message);
-                }
-                // Its answer may just be on its way.
-                _ => missed += 1,
-            }
-            if missed > 1 {
-                let message = format!("no answer from {} for {seconds} s", self.host_port);
-                return Error::new(Kind::Timeout, message).origin(self.origin()).hint(
-                    "look whether the server and the way to it are well, or raise stall_timeout_ms of the connection",
-                );
-            }
-        }
-    }
-
-    async fn works(&self, pid: i32, since: &str) -> std::result::Result<bool, sqlx::Error> {
-        let process = match self.pooler || pid == 0 || since.is_empty() {
-            true => "pid = pg_backend_pid()".to_owned(),
-            false => format!("pid = {pid} AND backend_start = {}", sql::literal(since)),
-        };
-        // A statement that waits for its client, to hear the rest of it or to be heard, is not at work.
-        let sql = format!(
-            "SELECT 1 FROM pg_stat_activity WHERE {process} AND coalesce(state, 'active') = 'active' \
-             AND wait_event_type IS DISTINCT FROM 'Client'"
-        );
-        let mut conn = self.aside().await?;
-        let found = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_optional(&mut conn).await?;
-        let _ = conn.close().await;
-        Ok(found.is_some())
+    /// How long making a connection may take.
+    pub(super) fn connect_timeout(&self) -> Duration {
+        self.connect_timeout
     }
 
     /// A connection beside the pool, to ask about another one or to end it.
-    async fn aside(&self) -> std::result::Result<PgConnection, sqlx::Error> {
+    pub(super) async fn aside(&self) -> std::result::Result<PgConnection, sqlx::Error> {
         let options = self.way.options(&self.options).await;
         options.map_err(|e| sqlx::Error::Io(std::io::Error::other(e.to_string())))?.connect().await
     }
@@ -352,22 +317,18 @@ impl Server {
 
     /// Has the server end what a lost connection was doing, its transaction with it: one that only
     /// waits for its next statement would hold its locks until its client is missed.
-    pub(super) fn cancel(self: &Arc<Server>, pid: i32, since: String) {
+    pub(super) fn cancel(self: &Arc<Server>, backend: &Backend) {
         // Behind a pooler the backend may serve somebody else by now: there the statement's own
         // limit and the closed connection have to do.
-        if self.pooler || pid == 0 || since.is_empty() {
-            return;
-        }
+        let Some(condition) = backend.own_condition().filter(|_| !self.pooler) else { return };
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let server = Arc::clone(self);
         let limit = self.connect_timeout.min(Duration::from_secs(5));
         let task = runtime.spawn(async move {
             let work = async {
                 let Ok(mut conn) = server.aside().await else { return };
-                let sql = format!(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = {pid} AND backend_start = {}",
-                    sql::literal(&since)
-                );
+                let sql =
+                    format!("SELECT pg_terminate_backend(a.pid) FROM pg_stat_activity a WHERE {condition}");
                 let _ = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut conn).await;
                 let _ = conn.close().await;
             };

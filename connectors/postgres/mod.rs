@@ -18,6 +18,7 @@ mod session;
 mod settings;
 mod source;
 mod sql;
+mod watch;
 
 use async_trait::async_trait;
 use waybill_protocol::{Context, Destination, Result, Role, Source, System};

@@ -206,6 +206,17 @@ impl PgServer {
         self.tell("QUIT");
     }
 
+    /// Stops every process of the server where it stands, until what is returned is dropped.
+    pub fn freeze(&self) -> Frozen {
+        let file = self.guarded.dir.join("data/postmaster.pid");
+        let text = fs::read_to_string(file).expect("a server that runs");
+        let postmaster = text.lines().next().expect("its pid").to_owned();
+        let children = Command::new("pgrep").args(["-P", &postmaster]).output().expect("pgrep starts");
+        let mut pids = vec![postmaster];
+        pids.extend(String::from_utf8_lossy(&children.stdout).split_whitespace().map(str::to_owned));
+        Frozen::new(pids)
+    }
+
     fn tell(&self, word: &str) {
         self.guarded.tell(word);
     }
@@ -258,6 +269,34 @@ impl Drop for Guarded {
     fn drop(&mut self) {
         drop(self.lifeline.take());
         let _ = self.watcher.wait();
+    }
+}
+
+/// Processes that are stopped; they go on once this is dropped.
+pub struct Frozen {
+    pids: Vec<String>,
+}
+
+impl Frozen {
+    /// Stops processes.
+    pub fn new(pids: Vec<String>) -> Frozen {
+        let frozen = Frozen { pids };
+        frozen.signal("-STOP");
+        frozen
+    }
+
+    fn signal(&self, signal: &str) {
+        // One that has ended meanwhile is no fault.
+        let _ = Command::new("sh")
+            .args(["-c", "kill \"$@\" 2>/dev/null", "sh", signal])
+            .args(&self.pids)
+            .status();
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        self.signal("-CONT");
     }
 }
 

@@ -14,6 +14,7 @@ use waybill_protocol::{Error, Kind, Result};
 use super::link::Live;
 pub(super) use super::link::{Facts, Server};
 use super::pool::Place;
+use super::watch::{Backend, Watch};
 use crate::deadline;
 
 /// One connection. Dropped, it is closed; [`Session::release`] keeps it for the next use.
@@ -21,13 +22,15 @@ pub(super) struct Session {
     server: Arc<Server>,
     live: Option<Live>,
     in_transaction: bool,
+    /// Whether the server bounds neither statements nor pauses of this transaction.
+    unbounded: bool,
     /// Its place in the pool; given back after the connection is.
     _place: Place,
 }
 
 impl Session {
     pub(super) fn new(server: Arc<Server>, live: Live, place: Place) -> Session {
-        Session { server, live: Some(live), in_transaction: false, _place: place }
+        Session { server, live: Some(live), in_transaction: false, unbounded: false, _place: place }
     }
 
     /// What it is a connection to.
@@ -40,10 +43,10 @@ impl Session {
         self.live.is_some()
     }
 
-    /// Ends when the server has gone silent over a statement; see [`Server::gone_silent`].
-    pub(super) fn gone_silent(&self) -> impl Future<Output = Error> + Send + use<> {
-        let (pid, since) = self.live.as_ref().map_or((0, String::new()), |l| (l.pid, l.since.clone()));
-        Arc::clone(&self.server).gone_silent(pid, since)
+    /// What looks after statements that take as long as they take.
+    pub(super) fn watch(&self) -> Watch {
+        let backend = self.live.as_ref().map(|live| live.backend.clone());
+        Watch::new(Arc::clone(&self.server), backend.unwrap_or_default())
     }
 
     /// Keeps the connection for the next [`Server::session`]; one in a transaction is closed.
@@ -89,47 +92,62 @@ impl Session {
     /// Runs statements as one message and, outside a transaction, as one transaction, under the
     /// query deadline. Returns all their rows; every value is text.
     pub(super) async fn query(&mut self, purpose: &str, sql: &str) -> Result<Vec<PgRow>> {
-        let limit = self.server.ctx.deadlines.query;
-        let sent = if self.server.pooler && !self.in_transaction {
-            format!("{}{sql}", self.server.limit_sql("LOCAL ", limit))
-        } else {
-            sql.to_owned()
-        };
-        self.bounded(purpose, sql, sent).await
+        let sent = self.limited(sql);
+        let server = Arc::clone(&self.server);
+        let work = self.ask(sent);
+        let answer = deadline::bounded(&server.ctx, purpose, sql, work).await;
+        answer.map_err(|e| e.origin(server.origin()))
     }
 
-    async fn bounded(&mut self, purpose: &str, sql: &str, sent: String) -> Result<Vec<PgRow>> {
+    /// The same for what its caller can do without: `None` where it took too long, which is said.
+    /// Not for use in a transaction, which would be over then.
+    pub(super) async fn best_effort(&mut self, purpose: &str, sql: &str) -> Result<Option<Vec<PgRow>>> {
+        let sent = self.limited(sql);
         let server = Arc::clone(&self.server);
-        let limit = server.ctx.deadlines.query;
+        let work = self.ask(sent);
+        let answer = deadline::best_effort(&server.ctx, purpose, sql, work).await;
+        answer.map_err(|e| e.origin(server.origin()))
+    }
+
+    /// Statements with the limit that the server is to know, where its session has another one.
+    fn limited(&self, sql: &str) -> String {
+        let limit = || self.server.limit_sql("LOCAL ", self.server.ctx.deadlines.query);
+        match (self.in_transaction, self.unbounded, self.server.pooler) {
+            (true, true, _) => format!("{}{sql}; {UNLIMITED}", limit()),
+            (false, _, true) => format!("{}{sql}", limit()),
+            _ => sql.to_owned(),
+        }
+    }
+
+    /// Sends statements and takes the answer. A connection that was given up is replaced first,
+    /// unless its transaction went with it. Dropped on the way, it is given up, and what it does is
+    /// cancelled.
+    async fn ask(&mut self, sent: String) -> Result<Vec<PgRow>> {
+        let server = Arc::clone(&self.server);
+        if self.live.is_none() && !self.in_transaction {
+            self.live = Some(server.another().await?);
+        }
         let started = Instant::now();
         let mut busy = self.busy()?;
-        let conn = busy.conn()?;
-        let mut answered = None;
-        let answer = deadline::bounded(&server.ctx, purpose, sql, async {
-            let answer = sqlx::raw_sql(AssertSqlSafe(sent)).fetch_all(conn).await;
-            answered = Some(answer.as_ref().err().is_none_or(survivable));
-            answer.map_err(|e| server.error(e, started, Some(limit)))
-        })
-        .await;
-        match answered {
-            Some(true) => busy.done(),
-            Some(false) => busy.lost(),
-            None => drop(busy),
+        let answer = sqlx::raw_sql(AssertSqlSafe(sent)).fetch_all(busy.conn()?).await;
+        match answer.as_ref().err().is_none_or(survivable) {
+            true => busy.done(),
+            false => busy.lost(),
         }
-        answer.map_err(|e| e.origin(server.origin()))
+        answer.map_err(|e| server.error(e, started, Some(server.ctx.deadlines.query)))
     }
 
     /// Begins a transaction whose statements the server bounds by the query deadline;
     /// `characteristics` such as `READ ONLY` follow BEGIN.
     pub(super) async fn begin(&mut self, characteristics: &str) -> Result<()> {
         let limit = self.server.limit_sql("LOCAL ", self.server.ctx.deadlines.query);
-        self.in_transaction = true;
-        self.query("begin a transaction", &format!("BEGIN {characteristics}; {limit}")).await.map(drop)
+        self.start(&format!("BEGIN {characteristics}; {limit}"), "").await.map(drop)
     }
 
-    /// Begins a transaction for bulk work: the server bounds neither its statements nor its pauses.
+    /// Begins a transaction for bulk work: the server bounds neither its statements nor its pauses,
+    /// but those of `then`, which come with BEGIN.
     pub(super) async fn begin_bulk(&mut self, characteristics: &str, then: &str) -> Result<Vec<PgRow>> {
-        self.in_transaction = true;
+        let deadlines = self.server.ctx.deadlines;
         // Behind a pooler nobody can cancel the query of a run that is gone: the server looks itself
         // whether the pooler has hung up. Not every server can.
         let watch = match self.server.pooler && self.server.facts().version >= 140_000 {
@@ -138,29 +156,65 @@ impl Session {
             }
             false => "",
         };
-        let sql = format!(
-            "BEGIN {characteristics}; SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; {watch}{then}"
+        // Nor is it known there who serves a connection but in a transaction. Asked last, since a lock
+        // that `then` takes has to come before the snapshot.
+        let who = if self.server.pooler { "; SELECT pg_backend_pid()::text" } else { "" };
+        let limit = self.server.limit_sql("LOCAL ", deadlines.query);
+        let begin = format!(
+            "BEGIN {characteristics}; {limit}SET LOCAL idle_in_transaction_session_timeout = 0; {watch}{then}{who}"
         );
-        self.query("begin a transaction", &sql).await
+        let mut rows = self.start(&begin, if deadlines.looking { "" } else { UNLIMITED }).await?;
+        self.unbounded = !deadlines.looking;
+        if self.server.pooler
+            && let (Some(live), Some(row)) = (self.live.as_mut(), rows.pop())
+        {
+            let pid = text(&row, 0)?.and_then(|t| t.parse().ok()).unwrap_or(0);
+            live.backend = Backend { pid, since: String::new() };
+        }
+        Ok(rows)
+    }
+
+    async fn start(&mut self, begin: &str, then: &str) -> Result<Vec<PgRow>> {
+        if self.live.is_none() {
+            // Once the transaction has begun, a connection that is lost stays so.
+            self.live = Some(self.server.another().await?);
+        }
+        self.in_transaction = true;
+        // What comes with it has the limit that it sets.
+        self.unbounded = false;
+        self.query("begin a transaction", &format!("{begin}; {then}")).await
     }
 
     /// Commits.
     pub(super) async fn commit(&mut self) -> Result<()> {
+        self.unbounded = false;
         let answer = self.query("commit", "COMMIT").await.map(drop);
-        self.in_transaction = answer.is_err();
+        if answer.is_ok() {
+            self.over();
+        }
         answer
     }
 
     /// Rolls back; a connection that cannot is closed.
     pub(super) async fn rollback(&mut self) {
-        if self.live.is_some() && self.in_transaction {
-            match self.query("roll back", "ROLLBACK").await {
-                Ok(_) => self.in_transaction = false,
-                Err(_) => self.live = None,
-            }
+        self.unbounded = false;
+        if self.live.is_some() && self.in_transaction && self.query("roll back", "ROLLBACK").await.is_err() {
+            self.live = None;
+        }
+        self.over();
+    }
+
+    /// The transaction is over.
+    pub(super) fn over(&mut self) {
+        (self.in_transaction, self.unbounded) = (false, false);
+        if let Some(live) = self.live.as_mut().filter(|_| self.server.pooler) {
+            live.backend = Backend::default();
         }
     }
 }
+
+/// Lets the statements of a transaction take as long as they take.
+const UNLIMITED: &str = "SET LOCAL statement_timeout = 0";
 
 /// Whether the connection is still in step with the server after this error.
 fn survivable(error: &sqlx::Error) -> bool {
@@ -205,11 +259,11 @@ impl Drop for Busy<'_> {
             return;
         }
         let Some(live) = self.session.live.take() else { return };
-        let Live { conn, pid, since } = live;
+        let Live { conn, backend } = live;
         // Closed first: a server that is blocked sending to us hears nothing else.
         drop(conn);
         if self.cancel {
-            self.session.server.cancel(pid, since);
+            self.session.server.cancel(&backend);
         } else {
             // What ended this one has often ended the others too, and each would cost an attempt.
             self.session.server.pool().forget();

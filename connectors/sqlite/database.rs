@@ -12,9 +12,10 @@ use std::time::Duration;
 use rusqlite::{Connection, InterruptHandle, OpenFlags};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
-use waybill_protocol::{Error, Kind, Origin, Result};
+use waybill_protocol::{Context, Error, Kind, Origin, Result};
 
 use super::fault::{Doing, fault};
+use crate::deadline::exceeded;
 
 /// How long SQLite itself waits for a lock before the caller looks whether to go on.
 pub(crate) const LOCK_STEP: Duration = Duration::from_millis(100);
@@ -105,6 +106,32 @@ impl Database {
         cancel: &CancellationToken,
         work: impl FnOnce(&mut Connection, &Stop) -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        self.until(cancel, std::future::pending(), work).await.map_err(|ended| ended.error)
+    }
+
+    /// The same for a bounded query: at the deadline SQLite itself is told to end it.
+    pub(crate) async fn within<T: Send + 'static>(
+        &self,
+        ctx: &Context,
+        work: impl FnOnce(&mut Connection, &Stop) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let deadline = tokio::time::sleep(ctx.deadlines.query);
+        self.until(&ctx.cancel, deadline, work).await.map_err(|ended| match ended.overdue {
+            false => ended.error,
+            true => {
+                let words = ended.error.causes().pop().unwrap_or_else(|| "interrupted".to_owned());
+                exceeded(ctx).origin(self.origin).cause(words)
+            }
+        })
+    }
+
+    /// Runs `work`, and interrupts it once `deadline` ends.
+    async fn until<T: Send + 'static>(
+        &self,
+        cancel: &CancellationToken,
+        deadline: impl Future<Output = ()>,
+        work: impl FnOnce(&mut Connection, &Stop) -> Result<T> + Send + 'static,
+    ) -> Result<T, Broken> {
         let ticket = self.next.fetch_add(1, Ordering::Relaxed);
         let (reply, answer) = oneshot::channel();
         let given_up = Arc::new(AtomicBool::new(false));
@@ -126,13 +153,29 @@ impl Database {
             drop(reply.send(result));
         }))?;
         let mut guard = GiveUp { shared: &self.shared, ticket, given_up: &given_up, armed: true };
-        let result = tokio::select! {
-            biased;
-            () = cancel.cancelled() => return Err(Error::cancelled().origin(self.origin)),
-            result = answer => result.map_err(|_| thread_ended()),
+        let mut overdue = false;
+        tokio::pin!(answer, deadline);
+        let result = loop {
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => return Err(Error::cancelled().origin(self.origin).into()),
+                result = &mut answer => break result,
+                () = &mut deadline, if !overdue => {
+                    overdue = true;
+                    guard.interrupt();
+                }
+            }
         };
         guard.armed = false;
-        result?.map_err(|e| e.origin(self.origin))
+        match result {
+            Ok(Ok(done)) => Ok(done),
+            // It came to its end with an error of its own.
+            Ok(Err(error)) if error.kind() != Kind::Cancelled => Err(error.origin(self.origin).into()),
+            Ok(Err(error)) => Err(Broken { error: error.origin(self.origin), overdue }),
+            // It was never begun, since work before it does not end.
+            Err(_) if overdue => Err(Broken { error: Error::cancelled().origin(self.origin), overdue }),
+            Err(_) => Err(thread_ended().into()),
+        }
     }
 
     /// Sends work whose end nobody waits for.
@@ -162,16 +205,35 @@ struct GiveUp<'a> {
     armed: bool,
 }
 
+impl GiveUp<'_> {
+    fn interrupt(&self) {
+        let running = self.shared.running();
+        self.given_up.store(true, Ordering::Relaxed);
+        if *running == self.ticket {
+            self.shared.stop.0.store(true, Ordering::Relaxed);
+            self.shared.interrupt.interrupt();
+        }
+    }
+}
+
 impl Drop for GiveUp<'_> {
     fn drop(&mut self) {
         if self.armed {
-            let running = self.shared.running();
-            self.given_up.store(true, Ordering::Relaxed);
-            if *running == self.ticket {
-                self.shared.stop.0.store(true, Ordering::Relaxed);
-                self.shared.interrupt.interrupt();
-            }
+            self.interrupt();
         }
+    }
+}
+
+/// How a call ended without an answer.
+struct Broken {
+    error: Error,
+    /// Whether the deadline had passed, and ended it.
+    overdue: bool,
+}
+
+impl From<Error> for Broken {
+    fn from(error: Error) -> Broken {
+        Broken { error, overdue: false }
     }
 }
 
@@ -179,8 +241,9 @@ fn thread_ended() -> Error {
     Error::internal("the thread of a SQLite connection ended early")
 }
 
-/// Opens a file for reading only; it has to exist.
-pub(crate) fn open_to_read(path: &Path) -> Result<Connection> {
+/// Opens a file for reading only; it has to exist. `limit` is that of a query: a lock is not waited
+/// for any longer, since nothing interrupts that.
+pub(crate) fn open_to_read(path: &Path, limit: Duration) -> Result<Connection> {
     if let Err(e) = std::fs::metadata(path) {
         let kind =
             if e.kind() == std::io::ErrorKind::PermissionDenied { Kind::Permission } else { Kind::NotFound };
@@ -193,7 +256,7 @@ pub(crate) fn open_to_read(path: &Path) -> Result<Connection> {
     let doing = format!("open {}", path.display());
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags).reading(&doing)?;
-    conn.busy_timeout(READ_WAIT).reading(&doing)?;
+    conn.busy_timeout(READ_WAIT.min(limit)).reading(&doing)?;
     conn.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).reading(&doing)?;
     Ok(conn)
 }

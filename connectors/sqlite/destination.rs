@@ -43,7 +43,7 @@ impl SqliteDestination {
         let ctx = &self.session.ctx;
         bounded(ctx, purpose, sql, async {
             match self.session.existing().await? {
-                Some(database) => database.call(&ctx.cancel, move |conn, _| query(conn)).await,
+                Some(database) => database.within(ctx, move |conn, _| query(conn)).await,
                 None => Ok(T::default()),
             }
         })
@@ -99,7 +99,7 @@ impl Destination for SqliteDestination {
         let (session, ctx) = (Arc::clone(&self.session), &self.session.ctx);
         let written = bounded(ctx, "take the write lock", "BEGIN IMMEDIATE; ROLLBACK", async {
             let database = self.session.database().await?;
-            database.call(&ctx.cancel, move |conn, _| try_write(conn, &session)).await
+            database.within(ctx, move |conn, _| try_write(conn, &session)).await
         });
         found.push(match written.await {
             Ok(()) => Check::passed("write", "free to write"),

@@ -9,7 +9,7 @@ use super::candidates::{cursor_names, cursors, notes};
 use super::fault::Doing;
 use super::identifier::{is_internal, quote, same};
 use super::ledger;
-use super::sample::{bare, estimate, rowid, sample};
+use super::sample::{bare, rowid, sample};
 use super::table::{self, Column};
 
 /// A table or view that may be a stream.
@@ -62,7 +62,7 @@ fn matches(pattern: &str, name: &str) -> bool {
     rest.ends_with(last)
 }
 
-/// Describes a table or view.
+/// Describes a table or view, but for how many rows it has.
 pub(crate) fn table_stream(conn: &Connection, name: &str, table: &str, kind: &str) -> Result<CatalogStream> {
     // What stands there in a file of somebody else's is no record.
     let records = ledger::tables(conn).unwrap_or_default();
@@ -83,7 +83,6 @@ pub(crate) fn table_stream(conn: &Connection, name: &str, table: &str, kind: &st
     {
         primary_key = key.iter().filter(|k| columns.iter().any(|c| same(&c.name, k))).cloned().collect();
     }
-    let rows = if kind == "view" { None } else { estimate(conn, table, rowid).reading("count its rows")? };
     let cursors = cursors(conn, table, &columns, &schema).reading("read its indexes")?;
     let notes = notes(&cursors, &schema);
     Ok(CatalogStream {
@@ -95,7 +94,7 @@ pub(crate) fn table_stream(conn: &Connection, name: &str, table: &str, kind: &st
         primary_key,
         distinct: false,
         cursors,
-        rows,
+        rows: None,
         bytes: None,
         notes,
     })

@@ -79,7 +79,12 @@ pub(crate) fn rowid(conn: &Connection, table: &str) -> rusqlite::Result<Option<&
 }
 
 /// About how many rows a table has; `None` where that would take long to say.
-pub(crate) fn estimate(conn: &Connection, table: &str, rowid: Option<&str>) -> rusqlite::Result<Option<u64>> {
+pub(crate) fn estimate(conn: &Connection, table: &str) -> Result<Option<u64>> {
+    let rowid = rowid(conn, table).reading("read its definition")?;
+    count_or_guess(conn, table, rowid).reading("count its rows")
+}
+
+fn count_or_guess(conn: &Connection, table: &str, rowid: Option<&str>) -> rusqlite::Result<Option<u64>> {
     let sql = format!("SELECT count(*) FROM (SELECT 1 FROM {} LIMIT {COUNTED})", quote(table));
     let counted: i64 = conn.query_row(&sql, [], |row| row.get(0))?;
     if counted < COUNTED {

@@ -20,6 +20,7 @@ pub struct Sessions {
     pub resolved: Resolved,
     base_dir: std::path::PathBuf,
     run_id: String,
+    looking: bool,
 }
 
 impl Sessions {
@@ -35,6 +36,7 @@ impl Sessions {
             resolved,
             base_dir: project.base_dir(),
             run_id: uuid::Uuid::now_v7().to_string(),
+            looking: false,
         }
     }
 
@@ -65,12 +67,19 @@ impl Sessions {
             resolved: resolve_destination(project, destination)?,
             base_dir: project.base_dir(),
             run_id: uuid::Uuid::now_v7().to_string(),
+            looking: false,
         })
     }
 
     /// The same sessions for a run of that id.
     pub fn for_run(mut self, run_id: &str) -> Sessions {
         run_id.clone_into(&mut self.run_id);
+        self
+    }
+
+    /// The same sessions for a look only: what they read is bounded as a query is.
+    pub fn for_a_look(mut self) -> Sessions {
+        self.looking = true;
         self
     }
 
@@ -138,7 +147,7 @@ impl Sessions {
             role,
             events: events.clone(),
             cancel: cancel.clone(),
-            deadlines: deadlines(&self.connection.policies),
+            deadlines: Deadlines { looking: self.looking, ..deadlines(&self.connection.policies) },
             base_dir: self.base_dir.clone(),
             parallelism: self.connection.policies.parallelism as usize,
             tunnel: tunnel.map_err(|e| e.origin(origin))?,
@@ -152,5 +161,6 @@ pub fn deadlines(policies: &InForce) -> Deadlines {
         query: Duration::from_millis(policies.query_timeout_ms),
         slow_query: Duration::from_millis(policies.slow_query_ms),
         stall: Duration::from_millis(policies.stall_timeout_ms),
+        looking: false,
     }
 }

@@ -7,7 +7,7 @@ mod lies;
 mod lost_answers;
 mod merge_rows;
 mod partial;
-mod proxy;
+pub mod proxy;
 mod stall;
 mod stops;
 

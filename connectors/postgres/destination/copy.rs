@@ -3,14 +3,14 @@
 use std::time::Instant;
 
 use sqlx::postgres::PgConnection;
-use tokio::time::timeout;
-use waybill_protocol::{Error, Kind, Result};
+use waybill_protocol::{Error, Result};
 
 use super::names::{Place, idents};
 use super::tx::{Tx, waited};
 use crate::postgres::encode::{self, ColumnPlan, textual};
 use crate::postgres::session::Server;
 use crate::postgres::sql::ident;
+use crate::postgres::watch::Watch;
 
 /// Bytes that go out at once.
 const CHUNK: usize = 512 << 10;
@@ -64,7 +64,6 @@ impl Rows<'_> {
 /// Why a COPY ended.
 enum Fault {
     Driver(sqlx::Error),
-    Stalled(&'static str),
     Ours(Error),
 }
 
@@ -72,7 +71,7 @@ enum Fault {
 pub(super) async fn copy(tx: &mut Tx, sql: &str, rows: &mut Rows<'_>, buffer: &mut Vec<u8>) -> Result<u64> {
     let server = tx.server();
     let started = Instant::now();
-    let silent = tx.session().gone_silent();
+    let watch = tx.session().watch();
     let mut busy = tx.session().busy()?;
     buffer.clear();
     let answer = {
@@ -80,7 +79,7 @@ pub(super) async fn copy(tx: &mut Tx, sql: &str, rows: &mut Rows<'_>, buffer: &m
         tokio::select! {
             biased;
             () = server.ctx.cancel.cancelled() => Err(Fault::Ours(Error::cancelled())),
-            answer = stream(&server, conn, sql, rows, buffer, silent) => answer,
+            answer = stream(&server, conn, sql, rows, buffer, &watch) => answer,
         }
     };
     if buffer.capacity() > KEPT {
@@ -96,12 +95,6 @@ pub(super) async fn copy(tx: &mut Tx, sql: &str, rows: &mut Rows<'_>, buffer: &m
             server.error(error, started, None)
         }
         // What the server is at is cancelled there too.
-        Err(Fault::Stalled(what)) => {
-            drop(busy);
-            let seconds = server.ctx.deadlines.stall.as_secs_f64();
-            Error::new(Kind::Timeout, format!("{} {what} for {seconds}s", server.host_port()))
-                .hint("look what keeps the server busy, or raise stall_timeout_ms of the connection")
-        }
         Err(Fault::Ours(error)) => {
             drop(busy);
             error
@@ -116,15 +109,11 @@ async fn stream(
     sql: &str,
     rows: &mut Rows<'_>,
     buffer: &mut Vec<u8>,
-    silent: impl Future<Output = Error>,
+    watch: &Watch,
 ) -> Result<u64, Fault> {
-    let stall = server.ctx.deadlines.stall;
     let started = Instant::now();
     // The statement may wait for a lock on the table: work that the server has been told to do.
-    let mut copy = tokio::select! {
-        begun = conn.copy_in_raw(sql) => begun.map_err(Fault::Driver)?,
-        error = silent => return Err(Fault::Ours(error)),
-    };
+    let mut copy = watched(watch, conn.copy_in_raw(sql)).await?;
     waited(server, "the table that is loaded", started);
     let (header, trailer) = rows.frame();
     buffer.extend_from_slice(header);
@@ -134,10 +123,17 @@ async fn stream(
         if !more {
             buffer.extend_from_slice(trailer);
         }
-        let sent = timeout(stall, copy.send(buffer.as_slice())).await;
-        sent.map_err(|_| Fault::Stalled("took no bytes"))?.map_err(Fault::Driver)?;
+        // One that takes no bytes may be at work on those it has: triggers, indexes.
+        watched(watch, copy.send(buffer.as_slice())).await?;
         buffer.clear();
     }
-    let finished = timeout(stall, copy.finish()).await;
-    finished.map_err(|_| Fault::Stalled("did not confirm a COPY"))?.map_err(Fault::Driver)
+    watched(watch, copy.finish()).await
+}
+
+async fn watched<T>(watch: &Watch, work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Fault> {
+    tokio::select! {
+        biased;
+        done = work => done.map_err(Fault::Driver),
+        error = watch.clone().bytes_missing() => Err(Fault::Ours(error)),
+    }
 }

@@ -12,6 +12,7 @@ use waybill_protocol::{Error, Kind, Result};
 use crate::postgres::own::{self, Held, Purpose};
 use crate::postgres::session::{Server, Session, text};
 use crate::postgres::sql::literal;
+use crate::postgres::watch::Haste;
 
 /// A lock that takes longer than this to get is worth an event.
 const NOTICEABLE: Duration = Duration::from_millis(100);
@@ -83,17 +84,17 @@ impl Tx {
 
     /// Runs statements as one message; every value comes as text. Takes as long as it takes.
     pub(super) async fn run(&mut self, sql: &str) -> Result<Vec<PgRow>> {
-        Ok(self.work(sql, None).await?.0)
+        Ok(self.work(sql, None, Haste::None).await?.0)
     }
 
     /// Runs one statement with arguments and returns its rows.
     pub(super) async fn fetch(&mut self, sql: &str, args: Args) -> Result<Vec<PgRow>> {
-        Ok(self.work(sql, Some(args.0)).await?.0)
+        Ok(self.work(sql, Some(args.0), Haste::None).await?.0)
     }
 
     /// Runs one statement with arguments and returns how many rows it touched.
     pub(super) async fn execute(&mut self, sql: &str, args: Args) -> Result<u64> {
-        Ok(self.work(sql, Some(args.0)).await?.1)
+        Ok(self.work(sql, Some(args.0), Haste::None).await?.1)
     }
 
     /// The same for a statement that may wait for somebody else's lock on `what`: says how long.
@@ -104,10 +105,15 @@ impl Tx {
         answer
     }
 
-    async fn work(&mut self, sql: &str, arguments: Option<PgArguments>) -> Result<(Vec<PgRow>, u64)> {
+    async fn work(
+        &mut self,
+        sql: &str,
+        arguments: Option<PgArguments>,
+        haste: Haste,
+    ) -> Result<(Vec<PgRow>, u64)> {
         let server = self.server();
         let started = Instant::now();
-        let silent = self.session.gone_silent();
+        let silent = self.session.watch().gone_silent(haste);
         let mut busy = self.session.busy()?;
         let answer = {
             let conn = busy.conn()?;
@@ -138,7 +144,9 @@ impl Tx {
 
     /// Commits; an error may hide a commit that took place.
     pub(super) async fn commit(mut self) -> Result<()> {
-        self.session.commit().await?;
+        // Constraints that are looked at now, or a standby that is waited for, may take their time.
+        self.work("COMMIT", None, Haste::Some).await?;
+        self.session.over();
         drop(self.held.take());
         self.session.release();
         Ok(())

@@ -12,7 +12,7 @@ use super::copy::{Goal, Intake, copy};
 use super::lone::{self, Manner};
 use super::query;
 use super::relation::RelationColumn;
-use crate::deadline::{bounded, exceeded};
+use crate::deadline::bounded;
 use crate::postgres::decode::{ColumnPlan, Stop};
 use crate::postgres::kinds::Wire;
 use crate::postgres::session::{Server, Session, text};
@@ -52,9 +52,6 @@ async fn table(server: &Arc<Server>, session: &mut Session, statement: &str, lim
     let mut goal = Goal::Gather(Vec::new(), 0);
     bounded(&server.ctx, PURPOSE, &select, async {
         copy(session, PURPOSE, &select, Intake::decode(&plans)?, &mut goal).await.map_err(|stop| match stop {
-            Stop::Fault(error) if error.record().code.as_deref() == Some("57014") => {
-                exceeded(server.ctx.deadlines.query).cause(error)
-            }
             Stop::Fault(error) => error,
             Stop::Misfit { .. } => Error::data("a value does not fit the type of its column"),
         })

@@ -11,11 +11,13 @@ use waybill_protocol::{Error, Kind, Level, Outlet, Payload, Result};
 
 use super::passage::Passage;
 use super::send::Sender;
+use crate::deadline;
 use crate::postgres::decode::{ColumnPlan, Decoder, Stop};
 use crate::postgres::session::{Busy, Server, Session};
+use crate::postgres::watch::{Haste, Watch};
 
-/// How long a wait lasts before the outlet is asked whether it still takes anything.
-const LOOK: Duration = Duration::from_millis(100);
+/// How long a wait lasts before more is done about it than to wait.
+const SHORT: Duration = Duration::from_millis(100);
 /// How often an ordered read looks at the time, in rows.
 const CLOCK_ROWS: usize = 1024;
 
@@ -137,14 +139,18 @@ pub(super) async fn copy(
     let started = Body::QueryStarted { role: role(), purpose: purpose.into(), sql: select.into() };
     let span = server.ctx.events.span(Level::Debug, started, purpose);
     let answer = send(session, &server, select, intake, goal).await;
+    let ms = span.ms();
+    // A question of one row that takes long, such as the highest cursor, lacks an index.
+    let slow = matches!(goal, Goal::Keep(_)) && deadline::is_slow(&server.ctx, ms);
     let (level, outcome, error) = match &answer {
         Err(Stop::Fault(e)) if e.kind() == Kind::Cancelled => (Level::Debug, Outcome::Cancelled, None),
         Err(Stop::Fault(e)) => (Level::Error, Outcome::Failed, Some(e.record())),
+        Ok(()) if slow => (Level::Warn, Outcome::Succeeded, None),
         Ok(()) | Err(Stop::Misfit { .. }) => (Level::Debug, Outcome::Succeeded, None),
     };
-    let ms = span.ms();
     let finished = Body::QueryFinished { role: role(), purpose: purpose.into(), outcome, rows: None, ms };
-    span.finish(level, finished, purpose, error);
+    let message = if slow { format!("{purpose} took {ms} ms") } else { purpose.to_owned() };
+    span.finish(level, finished, message, error);
     answer
 }
 
@@ -157,17 +163,18 @@ async fn send(
 ) -> Result<(), Stop> {
     let statement = format!("COPY ({select}\n) TO STDOUT (FORMAT binary)");
     let started = Instant::now();
-    let stall = server.ctx.deadlines.stall;
+    let watch = session.watch();
     let mut busy = session.busy()?;
-    let outcome = receive(&mut busy, &statement, stall, &mut intake, goal).await;
+    let outcome = receive(&mut busy, &statement, &watch, &mut intake, goal).await;
     match outcome {
         Ok(()) => busy.done(),
         Err(Broken::Stop(stop)) => return Err(stop),
-        Err(Broken::Silent) => return Err(silent(server, stall).into()),
         Err(Broken::Server(error)) => {
             // The query is over; a COPY refused at its start leaves the connection out of step.
             busy.lost();
-            return Err(server.error(error, started, None).into());
+            let limits = server.ctx.deadlines;
+            let limit = if matches!(goal, Goal::Gather(..)) { Some(limits.query) } else { limits.read() };
+            return Err(server.error(error, started, limit).into());
         }
     }
     if intake.rows() > 0 {
@@ -178,7 +185,6 @@ async fn send(
 
 enum Broken {
     Stop(Stop),
-    Silent,
     Server(sqlx::Error),
 }
 
@@ -205,18 +211,20 @@ async fn refused(outlet: Option<&Outlet>) {
 async fn receive(
     busy: &mut Busy<'_>,
     statement: &str,
-    stall: Duration,
+    watch: &Watch,
     intake: &mut Intake,
     goal: &mut Goal<'_>,
 ) -> Result<(), Broken> {
-    let begun = tokio::time::timeout(stall, busy.conn()?.copy_out_raw(statement));
-    // A query may work for long before its first byte; an orderly stop does not wait for it.
+    let mut silence = Silence { watch, broken: false };
+    // A query may sort or scan for long before its first byte; an orderly stop does not wait for it.
     let mut rows = tokio::select! {
-        begun = begun => begun.map_err(|_| Broken::Silent)?.map_err(Broken::Server)?,
+        biased;
+        begun = busy.conn()?.copy_out_raw(statement) => begun.map_err(Broken::Server)?,
         () = refused(goal.outlet()) => return Err(Error::cancelled().into()),
+        error = watch.clone().gone_silent(Haste::None) => return Err(error.into()),
     };
     loop {
-        match next(&mut rows, stall, goal.outlet()).await {
+        match next(&mut rows, &mut silence, goal.outlet()).await {
             Next::Chunk(chunk) => {
                 intake.feed(chunk.as_ref())?;
                 if goal.due(intake) {
@@ -229,7 +237,7 @@ async fn receive(
             }
             Next::Failed(error) => return Err(Broken::Server(error)),
             Next::Refused => return Err(Error::cancelled().into()),
-            Next::Silent => return Err(Broken::Silent),
+            Next::Silent(error) => return Err(error.into()),
         }
     }
 }
@@ -259,13 +267,13 @@ enum Next<B> {
     /// The outlet takes nothing any more.
     Refused,
     /// Nothing came for too long.
-    Silent,
+    Silent(Error),
 }
 
 /// What comes next. Only the time in here is waiting for the server.
 async fn next<B>(
     rows: &mut BoxStream<'_, Result<B, sqlx::Error>>,
-    stall: Duration,
+    silence: &mut Silence<'_>,
     outlet: Option<&Outlet>,
 ) -> Next<B> {
     let arrived = |item| match item {
@@ -275,23 +283,37 @@ async fn next<B>(
     };
     // Mostly a row is there already, and a timer would cost more than the row.
     if let Some(item) = rows.next().now_or_never() {
+        silence.broken = true;
         return arrived(item);
     }
-    let until = Instant::now() + stall;
-    loop {
-        let left = until.saturating_duration_since(Instant::now());
-        match tokio::time::timeout(left.min(LOOK), rows.next()).await {
-            Ok(item) => return arrived(item),
-            Err(_) if outlet.is_some_and(Outlet::stopped) => return Next::Refused,
-            Err(_) if Instant::now() >= until => return Next::Silent,
-            Err(_) => {}
+    if let Ok(item) = tokio::time::timeout(SHORT, rows.next()).await {
+        silence.broken = true;
+        return arrived(item);
+    }
+    tokio::select! {
+        biased;
+        item = rows.next() => {
+            silence.broken = true;
+            arrived(item)
         }
+        () = refused(outlet) => Next::Refused,
+        error = silence.lasts() => Next::Silent(error),
     }
 }
 
-fn silent(server: &Server, stall: Duration) -> Error {
-    let seconds = stall.as_secs_f64();
-    Error::new(Kind::Timeout, format!("{} sent nothing for {seconds}s", server.host_port()))
-        .origin(server.origin())
-        .hint("look what the server is doing (pg_stat_activity), or raise stall_timeout_ms of the connection")
+/// Nothing comes: for how long that may last.
+struct Silence<'a> {
+    watch: &'a Watch,
+    /// Whether rows have come: from then on the server owes bytes. Before that it may sort.
+    broken: bool,
+}
+
+impl Silence<'_> {
+    /// Ends when it has lasted too long.
+    async fn lasts(&self) -> Error {
+        match self.broken {
+            true => self.watch.clone().bytes_missing().await,
+            false => self.watch.clone().gone_silent(Haste::None).await,
+        }
+    }
 }

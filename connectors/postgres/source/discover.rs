@@ -9,7 +9,7 @@ use waybill_protocol::column::{COLLATION_KEY, COMMENT_KEY, DEFAULT_KEY, POSTGRES
 use waybill_protocol::{Catalog, CatalogStream, CursorCandidate, Logical, Result, StreamSelection};
 
 use super::query;
-use super::relation::{ORDINARY, Relation, RelationColumn, relations};
+use super::relation::{ORDINARY, Relation, RelationColumn, relations, sizes};
 use crate::postgres::session::{Server, Session, text};
 use crate::postgres::sql;
 
@@ -22,7 +22,11 @@ pub(super) async fn discover(server: &Arc<Server>, selections: &[StreamSelection
         let condition = format!("{ORDINARY} AND {}", wanted(&names));
         let standby = server.facts().standby;
         let found = relations(&mut session, "discover streams", &condition).await?;
-        let streams = found.into_iter().map(|relation| stream(relation, standby));
+        let sizes = sizes(&mut session, &condition).await?;
+        let streams = found.into_iter().map(|relation| {
+            let bytes = sizes.get(&relation.oid).copied();
+            stream(relation, bytes, standby)
+        });
         catalog.streams.extend(
             streams.filter(|stream| {
                 names.is_empty() || names.iter().any(|pattern| selects(pattern, &stream.name))
@@ -91,7 +95,7 @@ fn field(c: &RelationColumn) -> Field {
     field
 }
 
-fn stream(relation: Relation, standby: bool) -> CatalogStream {
+fn stream(relation: Relation, bytes: Option<u64>, standby: bool) -> CatalogStream {
     let cursors = cursors(&relation);
     let notes = notes(&relation, &cursors, standby);
     let comment: HashMap<String, String> =
@@ -108,7 +112,7 @@ fn stream(relation: Relation, standby: bool) -> CatalogStream {
         kind: kind.into(),
         schema: Arc::new(schema(&relation.columns).with_metadata(comment)),
         rows: (relation.rows >= 0.0).then_some(relation.rows as u64),
-        bytes: relation.bytes,
+        bytes,
         // A key holds in one table, not in those that inherit from it.
         distinct: !relation.primary_key.is_empty() && !relation.heirs,
         primary_key: relation.primary_key,

@@ -1,5 +1,7 @@
 //! What the server's catalogs say about relations: one query for all of them.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use waybill_protocol::{Error, Result};
 
@@ -20,7 +22,6 @@ pub(super) struct Relation {
     pub(super) filtered: bool,
     /// Estimate; negative where there is none.
     pub(super) rows: f64,
-    pub(super) bytes: Option<u64>,
     #[serde(default)]
     pub(super) comment: Option<String>,
     /// Whether a subscription fills it.
@@ -128,13 +129,6 @@ pub(super) async fn relations(
     let facts = session.server().facts();
     // What people wrote where the server checks no encoding may be no text, and could not be sent.
     let described = facts.encoding != "SQL_ASCII";
-    // The size of a locked relation cannot be asked for without waiting: its estimate has to do.
-    let size = |of: &str| {
-        format!(
-            "CASE WHEN {of}.oid IN (SELECT relation FROM pg_catalog.pg_locks WHERE mode = 'AccessExclusiveLock' AND relation IS NOT NULL) \
-             THEN {of}.relpages::int8 * current_setting('block_size')::int8 ELSE pg_catalog.pg_relation_size({of}.oid) END"
-        )
-    };
     let sql = format!(
         "WITH RECURSIVE {DOMAINS} SELECT json_build_object(
     'oid', c.oid::int8, 'schema', n.nspname, 'name', c.relname, 'kind', c.relkind,
@@ -143,7 +137,6 @@ pub(super) async fn relations(
     'rows', CASE WHEN c.relkind = 'p' THEN coalesce(parts.rows, 0)
         WHEN c.relkind IN ('v', 'f') AND c.reltuples = 0 THEN -1
         WHEN c.reltuples = 0 AND c.relpages = 0 THEN -1 ELSE c.reltuples END,
-    'bytes', CASE WHEN c.relkind = 'p' THEN parts.bytes WHEN c.relkind IN ('r', 'm') THEN {} END,
     'subscribed', EXISTS (SELECT 1 FROM pg_catalog.pg_subscription_rel sr WHERE sr.srrelid = c.oid),
     'heirs', c.relkind <> 'p' AND c.relhassubclass,
     'columns', coalesce({}, '[]'), 'comment', CASE WHEN {} THEN pg_catalog.obj_description(c.oid, 'pg_class') END,
@@ -157,19 +150,13 @@ pub(super) async fn relations(
         JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
         WHERE i.indrelid = c.oid AND i.indisvalid AND i.indisready AND i.indpred IS NULL), '[]'))::text
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-LEFT JOIN LATERAL (WITH RECURSIVE k(oid) AS (
-        SELECT inhrelid FROM pg_catalog.pg_inherits WHERE inhparent = c.oid
-        UNION ALL SELECT i.inhrelid FROM pg_catalog.pg_inherits i JOIN k ON i.inhparent = k.oid)
-    SELECT sum(greatest(l.reltuples, 0)) AS rows, sum({})::int8 AS bytes
-    FROM k JOIN pg_catalog.pg_class l ON l.oid = k.oid AND l.relkind = 'r') parts ON c.relkind = 'p'
+LEFT JOIN LATERAL (SELECT sum(greatest(l.reltuples, 0)) AS rows {LEAVES}) parts ON c.relkind = 'p'
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND {condition}
 ORDER BY n.nspname, c.relname",
-        size("c"),
         columns(facts.version, described),
         described,
         // Since version 11 an index may carry further columns that are no part of the key.
         if facts.version >= 110_000 { "i.indnkeyatts" } else { "i.indnatts" },
-        size("l"),
     );
     let rows = session.query(purpose, &sql).await?;
     let parse = |row| -> Result<Relation> {
@@ -178,6 +165,39 @@ ORDER BY n.nspname, c.relname",
             .map_err(|e| Error::internal("the server's catalogs are not as expected").cause(e))
     };
     rows.iter().map(parse).collect()
+}
+
+/// The partitions with rows of their own of `c`, as `l`.
+const LEAVES: &str = "FROM (WITH RECURSIVE k(oid) AS (
+        SELECT inhrelid FROM pg_catalog.pg_inherits WHERE inhparent = c.oid
+        UNION ALL SELECT i.inhrelid FROM pg_catalog.pg_inherits i JOIN k ON i.inhparent = k.oid)
+    SELECT oid FROM k) k JOIN pg_catalog.pg_class l ON l.oid = k.oid AND l.relkind = 'r'";
+
+/// How many bytes those relations have, by oid; nothing where the server takes too long to say.
+pub(super) async fn sizes(session: &mut Session, condition: &str) -> Result<BTreeMap<u32, u64>> {
+    // The size of a locked relation cannot be asked for without waiting: its estimate has to do.
+    let size = |of: &str| {
+        format!(
+            "CASE WHEN {of}.oid IN (SELECT relation FROM pg_catalog.pg_locks WHERE mode = 'AccessExclusiveLock' AND relation IS NOT NULL) \
+             THEN {of}.relpages::int8 * current_setting('block_size')::int8 ELSE pg_catalog.pg_relation_size({of}.oid) END"
+        )
+    };
+    let sql = format!(
+        "SELECT c.oid::int8::text, (CASE WHEN c.relkind = 'p' THEN (SELECT sum({})::int8 {LEAVES}) ELSE {} END)::text
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p', 'm') AND {condition}",
+        size("l"),
+        size("c"),
+    );
+    let rows = session.best_effort("estimate the sizes", &sql).await?.unwrap_or_default();
+    let mut sizes = BTreeMap::new();
+    for row in &rows {
+        let number = |index| Ok::<_, Error>(text(row, index)?.and_then(|t| t.parse::<u64>().ok()));
+        if let (Some(oid), Some(bytes)) = (number(0)?, number(1)?) {
+            sizes.insert(u32::try_from(oid).unwrap_or(0), bytes);
+        }
+    }
+    Ok(sizes)
 }
 
 /// Relations that a person may want: no system's, no temporary ones, no single partitions.

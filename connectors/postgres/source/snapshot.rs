@@ -87,7 +87,11 @@ pub(super) async fn begin(
     }
     then.push_str(&format!("SELECT {}, {SERVER_SQL}", own::SELF));
     let begun = session.begin_bulk("ISOLATION LEVEL REPEATABLE READ READ ONLY", &then).await;
-    let rows = begun.map_err(|e| if range.is_some() { gone(e) } else { e })?;
+    let rows = match begun {
+        Err(error) if error.kind() == Kind::Timeout => return Err(locked(session, before, read, error).await),
+        Err(error) if range.is_some() => return Err(gone(error)),
+        begun => begun?,
+    };
     let row = rows.last().ok_or_else(|| Error::internal("no answer to a query without FROM"))?;
     let held = text(row, 0)?.map(|key| Held::new(key, Purpose::Reading));
     let server = text(row, 1)?.unwrap_or_default();
@@ -107,6 +111,31 @@ fn gone(error: Error) -> Error {
             Error::new(Kind::Network, "the snapshot that the ranges of the table share is gone")
                 .hint("the connection that held it was lost; the next attempt takes a new one")
                 .cause(error)
+        }
+        _ => error,
+    }
+}
+
+/// The error with who holds the table, where somebody does.
+async fn locked(session: &mut Session, shape: &Shape, read: &StreamRead, error: Error) -> Error {
+    session.rollback().await;
+    let Some(table) = &shape.table else { return error };
+    let sql = format!(
+        "SELECT a.pid::text, 'pid ' || a.pid || ' of user ' || coalesce(a.usename, '?') || ' (' || coalesce(a.application_name, '') || ')' \
+         FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid \
+         WHERE l.granted AND l.mode = 'AccessExclusiveLock' AND l.database = {} AND l.relation = {} LIMIT 1",
+        session.server().facts().database_oid,
+        table.oid
+    );
+    let Ok(rows) = session.query("look who holds the table", &sql).await else { return error };
+    let field = |index| rows.first().and_then(|row| text(row, index).ok().flatten());
+    match (field(0), field(1)) {
+        (Some(pid), Some(who)) => {
+            let raise = session.server().ctx.raise_query();
+            error.hint_instead(format!(
+                "{who} has locked {}: let it end, or end it (SELECT pg_terminate_backend({pid})); to wait longer: {raise}",
+                read.stream
+            ))
         }
         _ => error,
     }

@@ -8,8 +8,8 @@ use clap::Args;
 use tokio_util::sync::CancellationToken;
 use waybill_protocol::outlet::RUN_BUDGET_BYTES;
 use waybill_protocol::{
-    Budget, CatalogStream, Delivery, Error, Kind, Message, Origin, Outlet, Payload, Progress, Reject, Result,
-    Source, StreamRead, StreamSelection,
+    Budget, CatalogStream, Deadlines, Delivery, Error, Kind, Message, Origin, Outlet, Payload, Progress,
+    Reject, Result, Source, StreamRead, StreamSelection,
 };
 
 use super::discover::nothing;
@@ -54,19 +54,11 @@ pub(super) async fn preview(terminal: &Terminal, project: &Project, args: Previe
     let connection = config.connection(&args.name)?;
     let cancel = CancellationToken::new();
     let work = async {
-        let systems = Systems::of(project, &config, connection, &cancel).await?;
-        let limit = deadlines(&connection.policies).query;
+        let systems = Systems::of(project, &config, connection, &cancel).await?.for_a_look();
         let source = systems.source().await?;
-        let read =
-            tokio::time::timeout(limit, rows(source.as_ref(), connection, &args.stream, args.limit)).await;
+        let read = rows(source.as_ref(), connection, &args.stream, args.limit).await;
         cancel.cancel();
         source.close().await;
-        let read = read.unwrap_or_else(|_| {
-            Err(Error::new(Kind::Timeout, format!("query exceeded {}s", limit.as_secs_f64()))
-                .origin(Origin::Source)
-                .stream(&args.stream)
-                .hint("raise query_timeout_ms of the connection, or select a smaller stream"))
-        });
         show(terminal, &read.map_err(|e| systems.clean(e))?, args.format)?;
         systems.warnings().iter().for_each(|warning| terminal.warn(warning));
         Ok(0)
@@ -100,8 +92,10 @@ pub(super) async fn rows(
     name: &str,
     limit: u64,
 ) -> Result<Rows> {
+    let limits = deadlines(&connection.policies);
     let (selection, selected) = selection(connection, name);
-    let stream = match source.discover(std::slice::from_ref(&selection)).await {
+    let chosen_one = std::slice::from_ref(&selection);
+    let stream = match within(limits, connection, source.discover(chosen_one)).await {
         Ok(catalog) => catalog.streams.into_iter().find(|stream| stream.name == name),
         Err(error) if selected || error.kind() != Kind::Config => return Err(error),
         // Some streams cannot be read without settings of their own, such as the path of a file.
@@ -124,12 +118,27 @@ pub(super) async fn rows(
             limit: Some(limit),
             ..StreamRead::whole(&stream, selection.clone())
         });
-        match attempt(source, read, limit).await? {
+        match within(limits, connection, attempt(source, read, limit)).await? {
             Attempt::Wider(wider) => schema = wider,
             Attempt::Rows(rows) => return Ok(rows),
         }
     }
     Err(Error::internal(format!("the types of {name:?} never come to rest")).stream(name))
+}
+
+/// Systems know the deadline themselves; those that do not keep it are given up a moment later.
+async fn within<T>(
+    limits: Deadlines,
+    connection: &Connection,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    tokio::time::timeout(limits.patience(), work).await.unwrap_or_else(|_| {
+        let (seconds, ms) = (limits.query.as_secs_f64(), limits.query.as_millis() * 4);
+        let raise = format!("`waybill connection edit {} --set query_timeout_ms={ms}`", connection.name);
+        Err(Error::new(Kind::Timeout, format!("query exceeded {seconds}s"))
+            .origin(Origin::Source)
+            .hint(format!("look at a smaller stream, or let it take longer: {raise}")))
+    })
 }
 
 /// Every stream that could be meant: selected ones, and what the source has.

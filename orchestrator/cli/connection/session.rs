@@ -54,6 +54,11 @@ impl Systems {
         Systems { sessions, cancel: cancel.clone(), events, said, redactor }
     }
 
+    /// The same systems for a look only: what is read is bounded as a query is.
+    pub(crate) fn for_a_look(self) -> Systems {
+        Systems { sessions: self.sessions.for_a_look(), ..self }
+    }
+
     /// Whether the work is to stop.
     pub(crate) fn cancelled(&self) -> bool {
         self.cancel.is_cancelled()

@@ -79,6 +79,9 @@ async fn a_bounded_query_is_ended_by_the_server_and_worded() {
     let error = f.read(&read, &StreamState::default()).await.unwrap_err();
     assert_eq!((error.kind(), error.message()), (Kind::Timeout, "query exceeded 0.3s"));
     assert_eq!(error.get_origin(), Some(Origin::Source));
+    let hint = error.get_hint().unwrap();
+    assert!(hint.contains("has locked public.t") && hint.contains("pg_terminate_backend("), "{hint}");
+    assert!(hint.contains("`waybill connection edit test --set query_timeout_ms=1200`"), "{hint}");
     // Discovery does not wait for somebody else's lock.
     assert_eq!(f.source.discover(&[]).await.unwrap().streams.len(), 2);
     let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted";
@@ -89,16 +92,30 @@ async fn a_bounded_query_is_ended_by_the_server_and_worded() {
 }
 
 #[tokio::test]
-async fn a_silent_server_is_given_up() {
+async fn a_server_that_owes_rows_and_sends_none_is_given_up() {
     let deadlines = Deadlines { stall: Duration::from_millis(300), ..Deadlines::default() };
     let f = Fixture::with("stall", "SELECT 1", deadlines).await;
     let mut selection = slow();
-    selection.query = Some("SELECT 1 AS a, pg_sleep(60)::text AS s".into());
+    let sleeps =
+        |rows: &str| format!("SELECT n, CASE WHEN n = 3000 THEN pg_sleep(60)::text END AS s, {rows}");
+    selection.query = Some(sleeps("repeat('x', 2000) AS pad FROM generate_series(1, 3001) n"));
     let read = f.stream(selection).await;
     let error = f.read(&read, &StreamState::default()).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Timeout);
-    assert!(error.message().ends_with("sent nothing for 0.3s"), "{error}");
+    assert!(error.message().contains("moved nothing for") && error.message().contains("PgSleep"), "{error}");
+    assert!(error.get_hint().unwrap().contains("--set stall_timeout_ms=1200"), "{error:?}");
     assert_eq!(running(&f), "0");
+}
+
+#[tokio::test]
+async fn work_before_the_first_row_is_no_silence() {
+    let deadlines = Deadlines { stall: Duration::from_millis(150), ..Deadlines::default() };
+    let f = Fixture::with("work_first", "SELECT 1", deadlines).await;
+    let mut selection = slow();
+    selection.query = Some("SELECT n FROM generate_series(1, 3) n, (SELECT pg_sleep(1.2) OFFSET 0) s".into());
+    let read = f.stream(selection).await;
+    assert!(f.read(&read, &StreamState::default()).await.unwrap().complete);
+    assert!(f.events.all().iter().any(|event| event.message.contains("at work")));
 }
 
 #[tokio::test]

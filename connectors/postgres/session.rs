@@ -98,6 +98,11 @@ impl Session {
         self.bounded(purpose, sql, sent).await
     }
 
+    /// Runs one statement that has what nobody else should see: `shown` stands in its place.
+    pub(super) async fn query_hidden(&mut self, purpose: &str, shown: &str, sql: String) -> Result<()> {
+        self.bounded(purpose, shown, sql).await.map(drop)
+    }
+
     async fn bounded(&mut self, purpose: &str, sql: &str, sent: String) -> Result<Vec<PgRow>> {
         let server = Arc::clone(&self.server);
         let limit = server.ctx.deadlines.query;

@@ -25,6 +25,7 @@ mod menu;
 mod model;
 mod overwrite;
 mod postgres;
+mod preflight;
 mod query;
 mod record;
 mod retries;

@@ -92,9 +92,11 @@ pub enum Tls {
     #[serde(rename = "verify-ca")]
     VerifyCa,
     /// Always, and the certificate and host name are checked, against the system's authorities
-    /// where no `ca_file` is given. `verify-full` is another word for it.
-    #[serde(alias = "verify-full")]
+    /// where no `ca_file` is given.
     Verify,
+    /// The same as `verify`.
+    #[serde(rename = "verify-full")]
+    VerifyFull,
 }
 
 /// A stream of this system has no options beyond the common ones.

@@ -107,7 +107,10 @@ pub async fn connection(
     let (prospects, planned) = look.prospects().await;
     let mut source = look.side(Role::Source, source);
     if source.passed || !prospects.is_empty() {
-        source.findings.extend(planned);
+        // With what the connector says about them, and before what is for later.
+        let later = source.findings.iter().position(|finding| finding.group == "change capture");
+        let at = later.unwrap_or(source.findings.len());
+        source.findings.splice(at..at, planned);
     }
     let destination = look.destination(&prospects).await?;
     let mut sides = vec![source, look.side(Role::Destination, destination)];
@@ -193,18 +196,19 @@ impl Look<'_> {
 
     async fn destination(&self, prospects: &[Prospect]) -> Result<Preflight> {
         let opened = self.sessions.destination(&self.events, self.cancel).await.ok();
-        let loads = match &opened {
+        let connection = &self.sessions.connection;
+        let asked = match &opened {
             Some(destination) => {
-                let found = loads(&self.sessions.connection, prospects, Some(&**destination)).await;
+                let found = loads(connection, prospects, Some(&**destination)).await;
                 destination.close().await;
-                // Records that may not be read are found again below, by name.
+                // Where the records may not be read, that is a finding of its own.
                 found.ok()
             }
             None => None,
         };
-        let loads: Vec<Load> = match loads {
+        let loads: Vec<Load> = match asked {
             Some(loads) => loads,
-            None => loads_by_name(self, prospects).await?,
+            None => loads(connection, prospects, None).await?,
         };
         let name = self.sessions.resolved.destination_name.clone();
         let errand = Errand { name, loads, ..Errand::default() };
@@ -244,10 +248,6 @@ impl Look<'_> {
             }
         }
     }
-}
-
-async fn loads_by_name(look: &Look<'_>, prospects: &[Prospect]) -> Result<Vec<Load>> {
-    loads(&look.sessions.connection, prospects, None).await
 }
 
 /// What planning says about each stream: those that fail, and how many do not.

@@ -7,7 +7,7 @@ use waybill_protocol::{Errand, Result, StreamSelection};
 use super::asked;
 use crate::postgres::session::Session;
 use crate::postgres::source::ORDINARY;
-use crate::postgres::sql::{like, literal, matches, qualified};
+use crate::postgres::sql::{literal, matches, qualified};
 
 /// A table, view, materialised view, partitioned or foreign table.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -60,9 +60,34 @@ pub(super) fn selection<'a>(errand: &'a Errand, table: &Table) -> Option<&'a Str
     plain().find(|s| s.name == name).or_else(|| plain().find(|s| matches(&s.name, &name)))
 }
 
-/// The tables meant by a name or pattern, as a condition; it may let more through.
+/// The name of a stream, as the server writes it: parts with a dot or a quote stand in quotes.
+fn name_sql() -> String {
+    let part = |column: &str| {
+        format!(
+            "CASE WHEN {column} ~ '[.\"]' THEN '\"' || replace({column}, '\"', '\"\"') || '\"' ELSE {column} END"
+        )
+    };
+    format!("{} || '.' || {}", part("n.nspname"), part("c.relname"))
+}
+
+/// The tables meant by names or patterns, as a condition that lets no others through.
 pub(super) fn named(names: &[&str]) -> String {
-    let one = |name: &&str| format!("n.nspname || '.' || c.relname LIKE {}", literal(&like(name)));
+    let one = |name: &&str| match name.split_once('.') {
+        Some((schema, table)) if !name.contains(['*', '"']) && !table.contains('.') => {
+            format!("(n.nspname = {} AND c.relname = {})", literal(schema), literal(table))
+        }
+        _ => {
+            let mut pattern = String::new();
+            for c in name.chars() {
+                match c {
+                    '*' => pattern.push('%'),
+                    '%' | '_' | '\\' => pattern.extend(['\\', c]),
+                    c => pattern.push(c),
+                }
+            }
+            format!("({} LIKE {})", name_sql(), literal(&pattern))
+        }
+    };
     match names {
         [] => "true".to_owned(),
         names => format!("({})", names.iter().map(one).collect::<Vec<_>>().join(" OR ")),

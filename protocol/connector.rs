@@ -7,7 +7,9 @@ use serde_json::Value;
 
 use crate::context::Context;
 use crate::destination::Destination;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
+use crate::preflight::{Errand, Finding, Made, Preflight};
+use crate::settings::Secret;
 use crate::source::Source;
 
 /// The two roles a system may have.
@@ -81,6 +83,54 @@ pub trait System: Send + Sync + 'static {
     async fn open_destination(_ctx: Context, _settings: Self::Destination) -> Result<Box<dyn Destination>> {
         Err(lacks_role(Self::NAME, Role::Destination))
     }
+
+    /// Looks whether what is selected can be read. Made of [`Source::check`] where a system has
+    /// nothing more to say.
+    async fn preflight_source(ctx: Context, settings: Self::Source, _errand: &Errand) -> Result<Preflight> {
+        let source = match Self::open_source(ctx, settings).await {
+            Ok(source) => source,
+            Err(error) => return refused(&error),
+        };
+        let checks = source.check().await;
+        source.close().await;
+        checks.map(Preflight::of_checks)
+    }
+
+    /// Looks whether what is loaded can be written. Made of [`Destination::check`] where a system has
+    /// nothing more to say.
+    async fn preflight_destination(
+        ctx: Context,
+        settings: Self::Destination,
+        _errand: &Errand,
+    ) -> Result<Preflight> {
+        let destination = match Self::open_destination(ctx, settings).await {
+            Ok(destination) => destination,
+            Err(error) => return refused(&error),
+        };
+        let checks = destination.check().await;
+        destination.close().await;
+        checks.map(Preflight::of_checks)
+    }
+
+    /// Makes what the settings of a destination name, and gives its user the rights that it needs
+    /// there, as the administrator whose address `admin` is. What is there already stays as it is.
+    async fn bootstrap(
+        _ctx: Context,
+        _settings: Self::Destination,
+        _admin: &Secret,
+        _errand: &Errand,
+    ) -> Result<Vec<Made>> {
+        Err(Error::config(format!("{} makes what it needs by itself", Self::NAME))
+            .hint("nothing has to be prepared; run a connection"))
+    }
+}
+
+/// A session that could not be opened is a finding, unless somebody gave up waiting for it.
+fn refused(error: &Error) -> Result<Preflight> {
+    if error.kind() == Kind::Cancelled {
+        return Err(Error::cancelled());
+    }
+    Ok(Preflight { findings: vec![Finding::failed("checks", "connect", error)], script: None })
 }
 
 fn lacks_role(name: &str, role: Role) -> Error {
@@ -107,6 +157,26 @@ pub trait Connector: Send + Sync {
 
     /// Opens a session as a destination, for one run.
     async fn destination(&self, ctx: Context, settings: &Value) -> Result<Box<dyn Destination>>;
+
+    /// Looks whether the errand can be done in a role; every finding, and what would mend it.
+    /// Connects by itself, since not being let in is a finding too, and leaves nothing behind. An
+    /// `Err` means that it could not be looked.
+    async fn preflight(
+        &self,
+        role: Role,
+        ctx: Context,
+        settings: &Value,
+        errand: &Errand,
+    ) -> Result<Preflight>;
+
+    /// Makes what a destination needs, as an administrator; see [`System::bootstrap`].
+    async fn bootstrap(
+        &self,
+        ctx: Context,
+        settings: &Value,
+        admin: &Secret,
+        errand: &Errand,
+    ) -> Result<Vec<Made>>;
 }
 
 /// Erases the types of a [`System`].
@@ -171,5 +241,30 @@ impl<S: System> Connector for Erased<S> {
         let typed: S::Destination = read_settings(settings)?;
         S::validate_destination(&typed)?;
         S::open_destination(ctx, typed).await
+    }
+
+    async fn preflight(
+        &self,
+        role: Role,
+        ctx: Context,
+        settings: &Value,
+        errand: &Errand,
+    ) -> Result<Preflight> {
+        self.validate(role, settings)?;
+        match role {
+            Role::Source => S::preflight_source(ctx, read_settings(settings)?, errand).await,
+            Role::Destination => S::preflight_destination(ctx, read_settings(settings)?, errand).await,
+        }
+    }
+
+    async fn bootstrap(
+        &self,
+        ctx: Context,
+        settings: &Value,
+        admin: &Secret,
+        errand: &Errand,
+    ) -> Result<Vec<Made>> {
+        self.validate(Role::Destination, settings)?;
+        S::bootstrap(ctx, read_settings(settings)?, admin, errand).await
     }
 }

@@ -28,6 +28,7 @@ mod model;
 mod overwrite;
 mod passthrough;
 mod postgres;
+mod preflight;
 mod query;
 mod record;
 mod retries;

@@ -20,6 +20,8 @@ pub(super) struct Address {
     password: Option<Secret>,
     tls: Option<Tls>,
     ca_file: Option<PathBuf>,
+    client_cert_file: Option<PathBuf>,
+    client_key_file: Option<PathBuf>,
     application_name: String,
     pub(super) connect_timeout: Duration,
 }
@@ -37,6 +39,8 @@ impl Address {
             password: None,
             tls: None,
             ca_file: None,
+            client_cert_file: None,
+            client_key_file: None,
             application_name: "waybill".into(),
             connect_timeout: Duration::from_millis(10_000),
         };
@@ -71,11 +75,31 @@ impl Address {
             }
             self.tls = settings.tls;
         }
-        if settings.ca_file.is_some() {
-            self.ca_file.clone_from(&settings.ca_file);
+        if self.tls == Some(Tls::VerifyFull) {
+            self.tls = Some(Tls::Verify);
         }
-        if self.ca_file.is_some() && self.tls == Some(Tls::Disable) {
-            return Err(Error::config("ca_file: has no use with tls disable"));
+        for (own, given) in [
+            (&mut self.ca_file, &settings.ca_file),
+            (&mut self.client_cert_file, &settings.client_cert_file),
+            (&mut self.client_key_file, &settings.client_key_file),
+        ] {
+            if given.is_some() {
+                own.clone_from(given);
+            }
+        }
+        if let Some((member, _)) = self.files().next()
+            && self.tls == Some(Tls::Disable)
+        {
+            return Err(Error::config(format!("{member}: has no use with tls disable")));
+        }
+        let missing = match (&self.client_cert_file, &self.client_key_file) {
+            (Some(_), None) => Some("client_key_file"),
+            (None, Some(_)) => Some("client_cert_file"),
+            _ => None,
+        };
+        if let Some(missing) = missing {
+            return Err(Error::config(format!("{missing}: missing"))
+                .hint("a client's certificate and its private key are given together"));
         }
         if let Some(ms) = settings.connect_timeout_ms {
             self.connect_timeout = Duration::from_millis(ms);
@@ -157,21 +181,24 @@ impl Address {
             "application_name" => self.application_name = value,
             "connect_timeout" => self.connect_timeout = Duration::from_secs(number(&value)?.max(1)),
             "sslrootcert" => self.ca_file = Some(PathBuf::from(value)),
+            "sslcert" => self.client_cert_file = Some(PathBuf::from(value)),
+            "sslkey" => self.client_key_file = Some(PathBuf::from(value)),
             "sslmode" => {
                 self.tls = Some(match value.as_str() {
                     "disable" => Tls::Disable,
                     "allow" | "prefer" => Tls::Prefer,
                     "require" => Tls::Require,
-                    "verify-ca" | "verify-full" => Tls::Verify,
+                    "verify-ca" => Tls::VerifyCa,
+                    "verify-full" => Tls::Verify,
                     _ => {
                         return Err(Error::config("url: its sslmode is unknown")
-                            .hint("use disable, prefer, require or verify-full"));
+                            .hint("use disable, prefer, require, verify-ca or verify-full"));
                     }
                 });
             }
             _ => {
                 return Err(Error::config(format!("url: the parameter {key:?} is not known")).hint(
-                    "known are host, port, dbname, user, password, sslmode, sslrootcert, application_name and connect_timeout",
+                    "known are host, port, dbname, user, password, sslmode, sslrootcert, sslcert, sslkey, application_name and connect_timeout",
                 ));
             }
         }
@@ -181,6 +208,78 @@ impl Address {
     /// Whether a password is set.
     pub(super) fn has_password(&self) -> bool {
         self.password.as_ref().is_some_and(|password| !password.expose().is_empty())
+    }
+
+    /// The password, for a role that is to be made with it.
+    pub(super) fn password(&self) -> Option<&Secret> {
+        self.password.as_ref().filter(|password| !password.expose().is_empty())
+    }
+
+    /// The settings that lead to another database of the same server.
+    pub(super) fn settings(&self, database: &str) -> PostgresSettings {
+        PostgresSettings {
+            host: Some(self.host.clone()),
+            port: Some(self.port),
+            database: Some(database.to_owned()),
+            user: Some(self.user.clone()),
+            password: self.password.clone(),
+            tls: self.tls,
+            ca_file: self.ca_file.clone(),
+            client_cert_file: self.client_cert_file.clone(),
+            client_key_file: self.client_key_file.clone(),
+            ..PostgresSettings::default()
+        }
+    }
+
+    /// Takes over how another address is encrypted, where this one says nothing of it.
+    pub(super) fn encrypted_as(mut self, other: &Address) -> Address {
+        if self.tls.is_none() && self.files().next().is_none() {
+            self.tls = other.tls;
+            self.ca_file.clone_from(&other.ca_file);
+        }
+        self
+    }
+
+    /// The files that TLS needs, by their settings.
+    fn files(&self) -> impl Iterator<Item = (&'static str, &PathBuf)> {
+        let files = [
+            ("ca_file", &self.ca_file),
+            ("client_cert_file", &self.client_cert_file),
+            ("client_key_file", &self.client_key_file),
+        ];
+        files.into_iter().filter_map(|(member, file)| file.as_ref().map(|file| (member, file)))
+    }
+
+    /// Looks into the files that TLS needs: the driver's words about them name none.
+    pub(super) fn look_at_files(&self, base_dir: &std::path::Path) -> Result<()> {
+        for (member, file) in self.files() {
+            let path = base_dir.join(file);
+            let wrong = |what: String| {
+                let hint = format!("set {member} to a file (PEM) that this user can read");
+                Err(Error::config(format!("{member}: {} {what}", path.display())).hint(hint))
+            };
+            let word =
+                if member == "client_key_file" { "PRIVATE KEY-----" } else { "BEGIN CERTIFICATE-----" };
+            match std::fs::read_to_string(&path) {
+                Ok(text) if text.contains(word) => {}
+                Ok(_) => return wrong(format!("has no line with {word}")),
+                Err(e) => return wrong(format!("cannot be read: {e}")),
+            }
+        }
+        Ok(())
+    }
+
+    /// What is asked of TLS, in words.
+    pub(super) fn asked_tls(&self) -> &'static str {
+        match (self.tls.unwrap_or_default(), &self.ca_file) {
+            (Tls::Disable, _) => "disable",
+            (Tls::VerifyCa, _) => "verify-ca: the certificate was checked, not the host name",
+            (_, Some(_)) | (Tls::Verify | Tls::VerifyFull, None) => {
+                "verify: certificate and host name were checked"
+            }
+            (Tls::Prefer, None) => "prefer: the certificate was not checked",
+            (Tls::Require, None) => "require: the certificate was not checked",
+        }
     }
 
     /// Whether the connection may be encrypted.
@@ -210,7 +309,8 @@ impl Address {
         let tls = self.tls.unwrap_or_default();
         let mode = match (tls, &self.ca_file) {
             (Tls::Disable, _) => PgSslMode::Disable,
-            (_, Some(_)) | (Tls::Verify, None) => PgSslMode::VerifyFull,
+            (Tls::VerifyCa, _) => PgSslMode::VerifyCa,
+            (_, Some(_)) | (Tls::Verify | Tls::VerifyFull, None) => PgSslMode::VerifyFull,
             (Tls::Prefer, None) => PgSslMode::Prefer,
             (Tls::Require, None) => PgSslMode::Require,
         };
@@ -225,6 +325,9 @@ impl Address {
             .disable_statement_logging();
         if let Some(file) = &self.ca_file {
             options = options.ssl_root_cert(base_dir.join(file));
+        }
+        if let (Some(certificate), Some(key)) = (&self.client_cert_file, &self.client_key_file) {
+            options = options.ssl_client_cert(base_dir.join(certificate)).ssl_client_key(base_dir.join(key));
         }
         if pooler {
             // PgBouncer refuses start-up parameters that it does not know.

@@ -73,6 +73,7 @@ impl Server {
     /// Makes the first connection and says so by an event; the connection waits in [`Server::session`].
     pub(super) async fn open(ctx: Context, settings: &PostgresSettings) -> Result<Arc<Server>> {
         let address = Address::resolve(settings)?;
+        address.look_at_files(&ctx.base_dir)?;
         let server = Arc::new(Server {
             target: address.target(),
             pooler: settings.pooler,
@@ -130,6 +131,11 @@ impl Server {
     fn failed(&self, level: Level, error: &Error) {
         let body = Body::ConnectionFailed { role: self.ctx.role.to_owned(), target: self.target.clone() };
         self.ctx.events.emit(level, body, error.to_string(), Some(error.record()));
+    }
+
+    /// How it is reached, and as whom.
+    pub(super) fn address(&self) -> &Address {
+        &self.address
     }
 
     /// The connections that this role has open.

@@ -10,8 +10,10 @@ mod kinds;
 mod link;
 mod own;
 mod pool;
+mod preflight;
 mod refusal;
 mod relay;
+mod scram;
 #[cfg(test)]
 pub(crate) mod server;
 mod session;
@@ -21,7 +23,7 @@ mod sql;
 mod watch;
 
 use async_trait::async_trait;
-use waybill_protocol::{Context, Destination, Result, Role, Source, System};
+use waybill_protocol::{Context, Destination, Errand, Made, Preflight, Result, Role, Secret, Source, System};
 
 pub use settings::{PoolSettings, PostgresSettings, StreamOptions, Tls};
 
@@ -51,5 +53,30 @@ impl System for Postgres {
 
     async fn open_destination(ctx: Context, settings: PostgresSettings) -> Result<Box<dyn Destination>> {
         destination::open(ctx, settings).await
+    }
+
+    async fn preflight_source(
+        ctx: Context,
+        settings: PostgresSettings,
+        errand: &Errand,
+    ) -> Result<Preflight> {
+        preflight::preflight(Role::Source, ctx, &settings, errand).await
+    }
+
+    async fn preflight_destination(
+        ctx: Context,
+        settings: PostgresSettings,
+        errand: &Errand,
+    ) -> Result<Preflight> {
+        preflight::preflight(Role::Destination, ctx, &settings, errand).await
+    }
+
+    async fn bootstrap(
+        ctx: Context,
+        settings: PostgresSettings,
+        admin: &Secret,
+        errand: &Errand,
+    ) -> Result<Vec<Made>> {
+        preflight::bootstrap(ctx, &settings, admin, errand).await
     }
 }

@@ -95,11 +95,25 @@ pub(super) fn tls(why: &str, at: &Circumstances<'_>) -> Error {
             "set ca_file to the file (PEM) of the authority that signed it; a managed database offers it for download",
         );
     }
+    // What the server says about a certificate of ours comes as an alert.
+    if why.contains("fatal alert") && (why.contains("ertificate") || why.contains("UnknownCA")) {
+        return refused(
+            Kind::Auth,
+            format!("TLS with {server} failed: the server does not accept the certificate of this side"),
+            "set client_cert_file and client_key_file to a certificate that the server's ssl_ca_file has signed",
+        );
+    }
     refused(
         Kind::Network,
         format!("TLS with {server} failed"),
         "look at the settings tls and ca_file, and whether host and port are those of a PostgreSQL server",
     )
+}
+
+/// Whether TLS is what did not come about.
+pub(super) fn is_tls(error: &Error) -> bool {
+    error.get_code().is_none()
+        && (error.message().contains("TLS with ") || error.message().contains(" offers no TLS"))
 }
 
 /// A connection that the network did not make, or lost.

@@ -92,6 +92,23 @@ impl PgServer {
         (PgServer::launch(dir, &["ssl=on", &files[0], &files[1]]), certificate)
     }
 
+    /// A server of its own with certificates of an authority of its own, which it also asks its
+    /// clients for where pg_hba.conf says so.
+    pub fn with_authority() -> (PgServer, Certificates) {
+        let user = ordinary_user();
+        let dir = new_folder(user.as_ref());
+        let authority = Certificates::new(&dir, user.as_ref());
+        authority.sign("server", "localhost", "DNS:localhost");
+        let file = |name: &str| dir.join(name).display().to_string();
+        let settings = [
+            format!("ssl_key_file={}", file("server.key")),
+            format!("ssl_cert_file={}", file("server.crt")),
+            format!("ssl_ca_file={}", file("ca.crt")),
+        ];
+        let server = PgServer::launch(dir, &["ssl=on", &settings[0], &settings[1], &settings[2]]);
+        (server, authority)
+    }
+
     fn launch(dir: PathBuf, settings: &[&str]) -> PgServer {
         let (bin, user) = (binaries(), ordinary_user());
         let data = dir.join("data");
@@ -157,6 +174,16 @@ impl PgServer {
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "psql failed: {errors}\n{sql}");
         String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+    }
+
+    /// Runs a file as the superuser with psql, with variables of the environment.
+    pub fn psql_file(&self, database: &str, file: &Path, variables: &[(&str, &str)]) -> String {
+        let mut command = self.command(database);
+        let output = command.arg("-f").arg(file).envs(variables.iter().copied()).output();
+        let output = output.expect("psql starts");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "psql failed: {errors}\n{}", file.display());
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     /// A new, empty database of that name.
@@ -231,6 +258,78 @@ impl PgServer {
             std::thread::sleep(Duration::from_millis(20));
         }
         panic!("PostgreSQL did not start:\n{}", self.log());
+    }
+}
+
+/// An authority and what it has signed, as files of a folder.
+pub struct Certificates {
+    dir: PathBuf,
+    user: Option<Account>,
+}
+
+impl Certificates {
+    fn new(dir: &Path, user: Option<&Account>) -> Certificates {
+        let user = user.map(|account| Account { uid: account.uid, gid: account.gid });
+        let made = Certificates { dir: dir.to_owned(), user };
+        run(made
+            .openssl("req")
+            .args([
+                "-x509",
+                "-newkey",
+                "rsa:2048",
+                "-nodes",
+                "-days",
+                "2",
+                "-subj",
+                "/CN=authority of the test",
+            ])
+            .args(["-addext", "keyUsage=critical,keyCertSign"])
+            .arg("-keyout")
+            .arg(dir.join("ca.key"))
+            .arg("-out")
+            .arg(dir.join("ca.crt")));
+        made
+    }
+
+    fn openssl(&self, what: &str) -> Command {
+        let mut command = as_user(self.user.as_ref(), Path::new("openssl"));
+        command.arg(what).current_dir(&self.dir);
+        command
+    }
+
+    /// A file of the folder.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// Makes `name.key`, and `name.crt` for a common name and, where given, other names.
+    pub fn sign(&self, name: &str, common: &str, others: &str) {
+        let (key, request) = (format!("{name}.key"), format!("{name}.csr"));
+        run(self
+            .openssl("req")
+            .args(["-newkey", "rsa:2048", "-nodes", "-subj"])
+            .arg(format!("/CN={common}"))
+            .args(["-keyout", &key, "-out", &request]));
+        let extensions = self.dir.join(format!("{name}.ext"));
+        let names = if others.is_empty() { String::new() } else { format!("subjectAltName={others}\n") };
+        fs::write(&extensions, format!("basicConstraints=critical,CA:FALSE\n{names}")).expect("a file");
+        run(self
+            .openssl("x509")
+            .args([
+                "-req",
+                "-in",
+                &request,
+                "-CA",
+                "ca.crt",
+                "-CAkey",
+                "ca.key",
+                "-CAcreateserial",
+                "-days",
+                "2",
+            ])
+            .arg("-extfile")
+            .arg(extensions)
+            .args(["-out", &format!("{name}.crt")]));
     }
 }
 

@@ -109,6 +109,14 @@ impl Session {
         answer.map_err(|e| e.origin(server.origin()))
     }
 
+    /// Runs one statement that has what nobody else should see: `shown` stands in its place.
+    pub(super) async fn query_hidden(&mut self, purpose: &str, shown: &str, sql: String) -> Result<()> {
+        let server = Arc::clone(&self.server);
+        let work = self.ask(sql);
+        let answer = deadline::bounded(&server.ctx, purpose, shown, work).await;
+        answer.map(drop).map_err(|e| e.origin(server.origin()))
+    }
+
     /// Statements with the limit that the server is to know, where its session has another one.
     fn limited(&self, sql: &str) -> String {
         let limit = || self.server.limit_sql("LOCAL ", self.server.ctx.deadlines.query);

@@ -32,9 +32,17 @@ pub struct PostgresSettings {
     /// Whether the connection is encrypted. Default: `prefer`.
     #[serde(default)]
     pub tls: Option<Tls>,
-    /// Certificates (PEM) that the server's must be signed by; checked together with its host name.
+    /// Certificates (PEM) of the authority that signed the server's, beside those that the system
+    /// trusts. Where it is given the certificate and the host name are always checked, with
+    /// `verify-ca` the certificate alone.
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
+    /// The certificate (PEM) that this side shows the server, for servers that ask for one.
+    #[serde(default)]
+    pub client_cert_file: Option<PathBuf>,
+    /// The private key (PEM) of that certificate.
+    #[serde(default)]
+    pub client_key_file: Option<PathBuf>,
     /// Whether a pooler in transaction mode (PgBouncer, Supavisor, …) stands in between: nothing
     /// relies on session settings then.
     #[serde(default)]
@@ -80,9 +88,15 @@ pub enum Tls {
     Prefer,
     /// Always; the server's certificate is checked only where `ca_file` is given.
     Require,
+    /// Always, and the certificate is checked, but not whose name it is for.
+    #[serde(rename = "verify-ca")]
+    VerifyCa,
     /// Always, and the certificate and host name are checked, against the system's authorities
     /// where no `ca_file` is given.
     Verify,
+    /// The same as `verify`.
+    #[serde(rename = "verify-full")]
+    VerifyFull,
 }
 
 /// A stream of this system has no options beyond the common ones.
@@ -176,6 +190,12 @@ mod tests {
     fn contradictions_are_found_and_name_their_member() {
         for (settings, member) in [
             (json!({"user": "me", "tls": "disable", "ca_file": "ca.pem"}), "ca_file: "),
+            (json!({"user": "me", "client_cert_file": "c.pem"}), "client_key_file: "),
+            (json!({"user": "me", "client_key_file": "k.pem"}), "client_cert_file: "),
+            (
+                json!({"user": "me", "tls": "disable", "client_cert_file": "c", "client_key_file": "k"}),
+                "client_cert_file: ",
+            ),
             (json!({"user": "me", "connect_timeout_ms": 0}), "connect_timeout_ms: "),
             (json!({"user": "me", "host": ""}), "host: "),
             (json!({"url": "postgres://me@db/x?sslmode=require", "tls": "prefer"}), "tls: "),

@@ -31,6 +31,8 @@ enum Document {
     StateExport,
     /// What `waybill doctor --output json` answers
     Doctor,
+    /// What `waybill connection preflight --output json` answers
+    Preflight,
 }
 
 /// Prints a schema.
@@ -47,6 +49,7 @@ fn document(document: Document) -> Value {
         Document::HeadlessRequest => super::headless::request_schema().to_value(),
         Document::HeadlessResponse => super::headless::response_schema().to_value(),
         Document::StateExport => crate::store::state::StateDocument::schema().to_value(),
+        Document::Preflight => schemars::schema_for!(crate::manage::preflight::Report).to_value(),
         Document::Doctor => schemars::schema_for!(crate::manage::doctor::Report).to_value(),
     }
 }

@@ -5,11 +5,13 @@
 //! before it is saved ([`add`]). [`revise`] changes one that does.
 
 mod add;
+pub mod bootstrap;
 pub mod destinations;
 pub mod doctor;
 mod draft;
 pub mod gate;
 mod merge;
+pub mod preflight;
 pub mod probe;
 pub mod propose;
 mod remove;

@@ -105,8 +105,18 @@ fn postgres(rest: &str) -> Result<FromUrl> {
         let value = decode(value).ok_or_else(|| wrong("one of its parameters is not UTF-8"))?;
         parameter(&mut found, key, value)?;
     }
-    let order =
-        ["host", "port", "database", "user", "tls", "ca_file", "application_name", "connect_timeout_ms"];
+    let order = [
+        "host",
+        "port",
+        "database",
+        "user",
+        "tls",
+        "ca_file",
+        "client_cert_file",
+        "client_key_file",
+        "application_name",
+        "connect_timeout_ms",
+    ];
     let mut settings = Map::new();
     for key in order {
         settings.extend(found.settings.shift_remove(key).map(|value| (key.to_owned(), value)));
@@ -154,6 +164,8 @@ fn parameter(found: &mut FromUrl, key: &str, value: String) -> Result<()> {
         "dbname" => set("database", json!(value)),
         "port" => set("port", json!(number(&value)?)),
         "sslrootcert" => set("ca_file", json!(value)),
+        "sslcert" => set("client_cert_file", json!(value)),
+        "sslkey" => set("client_key_file", json!(value)),
         "password" => found.password = Some(("password", Secret::new(value))),
         "connect_timeout" => {
             let seconds: u64 =
@@ -165,15 +177,20 @@ fn parameter(found: &mut FromUrl, key: &str, value: String) -> Result<()> {
                 "disable" => "disable",
                 "allow" | "prefer" => "prefer",
                 "require" => "require",
-                "verify-ca" | "verify-full" => "verify",
-                _ => return Err(wrong("its sslmode is unknown: disable, prefer, require or verify-full")),
+                "verify-ca" => "verify-ca",
+                "verify-full" => "verify",
+                _ => {
+                    return Err(wrong(
+                        "its sslmode is unknown: disable, prefer, require, verify-ca or verify-full",
+                    ));
+                }
             };
             set("tls", json!(tls));
         }
         _ => {
             let shown: String = key.chars().take(40).collect();
             return Err(Error::config(format!("the address: its parameter {shown:?} is not known")).hint(
-                "known are host, port, dbname, user, password, sslmode, sslrootcert, application_name and connect_timeout",
+                "known are host, port, dbname, user, password, sslmode, sslrootcert, sslcert, sslkey, application_name and connect_timeout",
             ));
         }
     }

@@ -12,6 +12,7 @@ use crate::summary::Summary;
 const RUN: &str = "Run";
 const AGAIN: &str = "Run all again";
 const TEST: &str = "Test";
+const PREFLIGHT: &str = "Preflight";
 const STREAMS: &str = "Streams";
 const PREVIEW: &str = "Preview rows";
 const RUNS: &str = "Runs";
@@ -46,6 +47,7 @@ pub(super) async fn connection(menu: &Menu<'_>, name: &str) -> Result<()> {
             Some(RUN) => run(menu, &name).await?,
             Some(AGAIN) => run_with(menu, &["run", &name, "--full-refresh"], &name).await?,
             Some(TEST) => test(menu, &name).await?,
+            Some(PREFLIGHT) => drop(menu.execute(&["connection", "preflight", &name]).await?),
             Some(STREAMS) => streams::edit(menu, &name).await?,
             Some(PREVIEW) => streams::preview(menu, &name).await?,
             Some(RUNS) => runs::runs(menu, Some(&name)).await?,
@@ -71,6 +73,7 @@ fn actions(enabled: Option<bool>) -> Vec<(&'static str, &'static str)> {
     let all = [
         (RUN, "load what is new"),
         (TEST, "can both sides be reached and used?"),
+        (PREFLIGHT, "can it do what it is set up to do? With the grants that are missing"),
         (STREAMS, "what there is, and what is loaded how"),
         (PREVIEW, "the first rows of a stream"),
         (RUNS, "what was run, and its record"),

@@ -27,6 +27,7 @@ mod naming;
 pub mod outlook;
 mod pipeline;
 mod plan;
+pub mod prospect;
 mod publish;
 pub(crate) mod reconcile;
 mod refresh;

@@ -4,9 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use waybill_protocol::{Context, Deadlines, Destination, Error, Events, Origin, Result, Role, Source};
+use waybill_protocol::{
+    Context, Deadlines, Destination, Errand, Error, Events, Made, Origin, Preflight, Result, Role, Secret,
+    Source,
+};
 
-use crate::secrets::{Resolved, resolve, resolve_destination};
+use crate::secrets::{Resolved, ResolvedSecret, resolve, resolve_destination};
 use crate::store::config::{Connection, InForce, LoadedConfig, Policies};
 use crate::store::project::Project;
 use crate::store::shape::Shape;
@@ -48,19 +51,9 @@ impl Sessions {
         let defaults: Policies =
             defaults.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default();
         let connection = Connection {
-            index: 0,
-            id: None,
-            name: format!("destination {name}"),
-            system: String::new(),
-            enabled: false,
             destination: name.to_owned(),
             destination_origin: destination.origin.clone(),
-            settings: serde_json::Map::new(),
-            streams: Vec::new(),
-            state: std::collections::BTreeMap::new(),
-            state_as_loaded: serde_json::Value::Null,
-            policies: InForce::of(&Policies::default(), &defaults),
-            config_hash: String::new(),
+            ..nobody(&format!("destination {name}"), &defaults)
         };
         Ok(Sessions {
             connection,
@@ -69,6 +62,33 @@ impl Sessions {
             run_id: uuid::Uuid::now_v7().to_string(),
             looking: false,
         })
+    }
+
+    /// Sessions with a system whose settings stand nowhere, in one role: of an address alone.
+    pub fn of_settings(
+        project: &Project,
+        system: &str,
+        role: Role,
+        settings: serde_json::Value,
+        secrets: Vec<ResolvedSecret>,
+    ) -> Sessions {
+        let mut connection = nobody("the address", &Policies::default());
+        system.clone_into(&mut connection.system);
+        let (source, destination) = match role {
+            Role::Source => (settings, serde_json::Value::Null),
+            Role::Destination => (serde_json::Value::Null, settings),
+        };
+        let resolved = Resolved {
+            source,
+            destination,
+            destination_name: "the address".to_owned(),
+            destination_type: system.to_owned(),
+            origins: std::collections::BTreeMap::new(),
+            secrets,
+            findings: Vec::new(),
+            redacted: serde_json::Value::Null,
+        };
+        Sessions::of_resolved(project, &connection, resolved)
     }
 
     /// The same sessions for a run of that id.
@@ -101,6 +121,39 @@ impl Sessions {
         let context = self.context("destination", &self.resolved.destination, events, cancel)?;
         let destination = connector.destination(context, &self.resolved.destination).await;
         destination.map(Arc::from).map_err(|e| e.origin(Origin::Destination))
+    }
+
+    /// Looks whether an errand can be done in a role.
+    pub async fn preflight(
+        &self,
+        role: Role,
+        errand: &Errand,
+        events: &Events,
+        cancel: &CancellationToken,
+    ) -> Result<Preflight> {
+        let (system, settings, origin) = match role {
+            Role::Source => (&self.connection.system, &self.resolved.source, Origin::Source),
+            Role::Destination => {
+                (&self.resolved.destination_type, &self.resolved.destination, Origin::Destination)
+            }
+        };
+        let connector = waybill_connectors::find(system)?;
+        let context = self.context(role.word(), settings, events, cancel)?;
+        connector.preflight(role, context, settings, errand).await.map_err(|e| e.origin(origin))
+    }
+
+    /// Makes what the destination needs, as an administrator.
+    pub async fn bootstrap(
+        &self,
+        admin: &Secret,
+        errand: &Errand,
+        events: &Events,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<Made>> {
+        let connector = waybill_connectors::find(&self.resolved.destination_type)?;
+        let context = self.context("destination", &self.resolved.destination, events, cancel)?;
+        let made = connector.bootstrap(context, &self.resolved.destination, admin, errand).await;
+        made.map_err(|e| e.origin(Origin::Destination))
     }
 
     /// Opens the destination's system as a source: to read back what was loaded.
@@ -152,6 +205,25 @@ impl Sessions {
             parallelism: self.connection.policies.parallelism as usize,
             tunnel: tunnel.map_err(|e| e.origin(origin))?,
         })
+    }
+}
+
+/// A connection that stands in no config.
+fn nobody(name: &str, defaults: &Policies) -> Connection {
+    Connection {
+        index: 0,
+        id: None,
+        name: name.to_owned(),
+        system: String::new(),
+        enabled: false,
+        destination: String::new(),
+        destination_origin: crate::store::project::Origin::Default,
+        settings: serde_json::Map::new(),
+        streams: Vec::new(),
+        state: std::collections::BTreeMap::new(),
+        state_as_loaded: serde_json::Value::Null,
+        policies: InForce::of(&Policies::default(), defaults),
+        config_hash: String::new(),
     }
 }
 

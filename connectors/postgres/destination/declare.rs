@@ -127,7 +127,7 @@ pub(super) fn comments(place: &Place, load: &StreamLoad) -> Vec<String> {
 /// The statement that gives a column the comment of its source.
 pub(super) fn comment(place: &Place, field: &Field) -> Option<String> {
     let text = said(field, COMMENT_KEY);
-    let column = idents([field.name().as_str()].into_iter());
+    let column = idents([field.name().as_str()]);
     (!text.is_empty()).then(|| format!("COMMENT ON COLUMN {}.{column} IS {}", place.sql(), literal(text)))
 }
 

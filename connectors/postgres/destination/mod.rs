@@ -48,6 +48,12 @@ use super::session::{Server, text};
 use super::settings::PostgresSettings;
 use super::sql::literal;
 
+/// Where tables without a namespace and the bookkeeping tables lie.
+pub(super) const DEFAULT_SCHEMA: &str = desk::DEFAULT_SCHEMA;
+/// The bookkeeping tables.
+pub(super) const BOOKS: [&str; 5] =
+    [books::CONNECTIONS, books::STATE, books::TABLES, books::WINDOW, books::FILES];
+
 /// Opens a session as a destination.
 pub(crate) async fn open(ctx: Context, settings: PostgresSettings) -> Result<Box<dyn Destination>> {
     let server = Server::open(ctx, &settings).await?;

@@ -31,7 +31,7 @@ async fn plan(desk: &Desk, tx: &mut Tx, load: &StreamLoad) -> Result<Option<Vec<
     let existing = table::describe(tx, &desk.place(&load.table)).await?;
     let kept = match &existing {
         Some(_) if load.disposition == Disposition::Direct => true,
-        Some(table) => !bonds(tx, table.oid).await?.is_empty(),
+        Some(table) => !bonds(tx, table.oid, load).await?.is_empty(),
         None => false,
     };
     let types = match existing.filter(|_| kept) {

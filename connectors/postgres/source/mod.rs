@@ -34,6 +34,14 @@ use self::split::{Range, Snapshots};
 use super::session::Server;
 use super::settings::PostgresSettings;
 
+/// Relations that a person may want, as a condition on `pg_class c` and `pg_namespace n`.
+pub(super) const ORDINARY: &str = relation::ORDINARY;
+
+/// A person's query as a table of `FROM`, under the name `q`.
+pub(super) fn derived(query: &str) -> String {
+    query::derived(query)
+}
+
 /// Opens a session as a source.
 pub(super) async fn open(ctx: Context, settings: &PostgresSettings) -> Result<Box<dyn Source>> {
     Ok(Box::new(PostgresSource {

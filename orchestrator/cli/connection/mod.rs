@@ -17,6 +17,7 @@ mod edit;
 mod given;
 mod list;
 mod named;
+mod preflight;
 mod preview;
 mod query;
 mod remove;
@@ -61,6 +62,8 @@ pub enum ConnectionCommand {
     Select(select::SelectArgs),
     /// Test whether source and destination can be reached and used
     Test(test::TestArgs),
+    /// Look whether it can do what it is set up to do, with the grants that are missing
+    Preflight(preflight::PreflightArgs),
     /// Show what a source has: streams, columns, and how the destination would hold them
     Discover(discover::DiscoverArgs),
     /// Show the first rows of a stream
@@ -82,6 +85,7 @@ pub async fn connection(terminal: &Terminal, project: &Project, command: Connect
         ConnectionCommand::Disable(args) => named::toggle(terminal, project, args, false).await,
         ConnectionCommand::Select(args) => select::select(terminal, project, args).await,
         ConnectionCommand::Test(args) => test::test(terminal, project, args).await,
+        ConnectionCommand::Preflight(args) => preflight::preflight(terminal, project, args).await,
         ConnectionCommand::Discover(args) => discover::discover(terminal, project, args).await,
         ConnectionCommand::Preview(args) => preview::preview(terminal, project, args).await,
         ConnectionCommand::Query(args) => query::query(terminal, project, args).await,

@@ -1,5 +1,6 @@
 //! `waybill destination …`: where data goes.
 
+mod bootstrap;
 mod change;
 mod show;
 
@@ -28,6 +29,8 @@ pub enum DestinationCommand {
     Edit(change::EditArgs),
     /// Test whether destinations can be reached and used; all of them where none is named
     Test(show::TestArgs),
+    /// Make its role, database and schemas, as an administrator whose credentials are not kept
+    Bootstrap(bootstrap::BootstrapArgs),
     /// Remove a destination from the config; its data stays where it is
     Remove(RemoveArgs),
     /// Make a destination the default of connections that name none
@@ -59,6 +62,7 @@ pub async fn destination(terminal: &Terminal, project: &Project, command: Destin
         DestinationCommand::Add(args) => change::add(terminal, project, args).await,
         DestinationCommand::Edit(args) => change::edit(terminal, project, args).await,
         DestinationCommand::Test(args) => show::test(terminal, project, &args).await,
+        DestinationCommand::Bootstrap(args) => bootstrap::bootstrap(terminal, project, args).await,
         DestinationCommand::Remove(args) => remove(terminal, project, &args),
         DestinationCommand::Use { name } => choose(terminal, project, &name),
     }

@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod measure;
+mod postgres;
 #[path = "../connectors/postgres/server.rs"]
 mod server;
 
@@ -28,10 +29,15 @@ fn number(name: &str, default: usize) -> usize {
 
 fn main() {
     let (rows, rounds) = (number("WAYBILL_BENCH_ROWS", 2_000_000), number("WAYBILL_BENCH_ROUNDS", 3));
+    // `cargo bench -- merge sqlite`: only what has one of these words in its name.
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let wanted = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word.as_str()));
     let place = Place::new(Path::new(env!("CARGO_BIN_EXE_waybill")));
     println!("{rows} rows x 18 columns, {rounds} rounds, medians; ratio = waybill / reference\n");
-    starts(&place);
-    let server = PgServer::start(&["fsync=off"]);
+    if wanted("start") {
+        starts(&place);
+    }
+    let server = PgServer::start(&["fsync=off", "max_wal_size=4GB"]);
     for database in ["src", "dst"] {
         server.database(database);
     }
@@ -39,18 +45,32 @@ fn main() {
     server.psql("src", &format!("create table big as {}", TABLE.replace("ROWS", &rows.to_string())));
     server.psql("src", "create table small as select * from big limit 100");
     server.psql("src", "vacuum analyze");
-    let csv = place.file("big.csv");
-    shell(&format!(
-        "{} -c \"copy big to stdout (format csv, header)\" > {}",
-        psql(&server, "src"),
-        csv.display()
-    ));
+    let bench = Bench { place: &place, server: &server, rows, rounds };
     config(&place, &server);
-    small(&place, &server);
-    to_postgres(&place, &server, rounds);
-    to_sqlite(&place, &server, rounds);
-    files(&place, &csv, rounds);
-    nothing_new(&place);
+    let parts: [(&str, fn(&Bench<'_>)); 9] = [
+        ("small", small),
+        ("postgres", postgres::plain),
+        ("key", postgres::keyed),
+        ("merge", postgres::merge),
+        ("readers", postgres::readers),
+        ("memory", postgres::memory),
+        ("sqlite", to_sqlite),
+        ("csv", files),
+        ("nothing", nothing_new),
+    ];
+    for (name, part) in parts {
+        if wanted(name) {
+            part(&bench);
+        }
+    }
+}
+
+/// What the parts share.
+struct Bench<'a> {
+    place: &'a Place,
+    server: &'a PgServer,
+    rows: usize,
+    rounds: usize,
 }
 
 fn psql(server: &PgServer, database: &str) -> String {
@@ -65,16 +85,24 @@ fn config(place: &Place, server: &PgServer) {
     );
     let connection = |name: &str, to: &str, stream: &str| {
         format!(
-            r#"{{"name": "{name}", "type": "postgres", "destination": "{to}", "schema": {{{source}, "streams": [{stream}]}}}}"#
+            r#"{{"name": "{name}", "type": "postgres", "destination": "{to}", "parallelism": 1, "schema": {{{source}, "streams": [{stream}]}}}}"#
         )
     };
     let big = r#"{"name": "public.big"}"#;
     let connections = [
         connection("small", "pg", r#"{"name": "public.small"}"#),
         connection("pg_pg", "pg", big),
+        connection("pg_key", "pg", r#"{"name": "public.keyed"}"#),
+        connection("pg_merge", "pg", r#"{"name": "public.keyed", "table": "merged", "mode": "incremental", "cursor": "ts"}"#),
+        connection("pg_wide", "pg", r#"{"name": "public.wide"}"#),
+        connection("pg_huge", "pg", r#"{"name": "public.huge"}"#),
+        connection("lite_huge", "lite", r#"{"name": "public.huge"}"#),
+        connection("lite_wide", "lite", r#"{"name": "public.wide"}"#),
         connection("pg_lite", "lite", big),
+        connection("idle_pg", "pg", r#"{"name": "public.big", "table": "idle", "mode": "incremental", "cursor": "id", "primary_key": ["id"]}"#),
         connection("idle", "lite", r#"{"name": "public.big", "table": "idle", "mode": "incremental", "cursor": "id", "primary_key": ["id"]}"#),
         r#"{"name": "csv_lite", "type": "files", "destination": "lite", "schema": {"streams": [{"name": "csv", "path": "big.csv"}]}}"#.to_owned(),
+        r#"{"name": "csv_pg", "type": "files", "destination": "pg", "schema": {"streams": [{"name": "csv", "path": "big.csv"}]}}"#.to_owned(),
     ];
     place.write(
         "config.json",
@@ -109,25 +137,16 @@ fn pipe(server: &PgServer, table: &str) -> String {
     )
 }
 
-fn small(place: &Place, server: &PgServer) {
+fn small(bench: &Bench<'_>) {
+    let Bench { place, server, .. } = bench;
     twin(server, "small");
     let reference = pipe(server, "small");
     place.run("small");
     compare("100 rows, Postgres → Postgres", 5, || place.run("small"), || shell(&reference));
 }
 
-fn to_postgres(place: &Place, server: &PgServer, rounds: usize) {
-    twin(server, "big");
-    let reference = pipe(server, "big");
-    compare("Postgres → Postgres / binary COPY pipe", rounds, || place.run("pg_pg"), || shell(&reference));
-    let sum = "select count(*) || ':' || sum(hashtextextended(id || name || d || ts || coalesce(maybe, '~'), 0)) from ";
-    let (ours, theirs) =
-        (server.psql("dst", &format!("{sum} big")), server.psql("dst", &format!("{sum} ref_big")));
-    assert_eq!(ours.trim(), theirs.trim(), "the two loads differ");
-    place.memory("pg_pg");
-}
-
-fn to_sqlite(place: &Place, server: &PgServer, rounds: usize) {
+fn to_sqlite(bench: &Bench<'_>) {
+    let Bench { place, server, rounds, .. } = bench;
     let (src, database): (String, PathBuf) = (psql(server, "src"), place.file("ref.db"));
     let columns = "id integer,a integer,b integer,c real,d text,name text,hash text,flag text,day text,ts text,ts2 text,u text,maybe text,r real,j text,fk integer,pad text,cat integer";
     let reference = format!(
@@ -136,7 +155,7 @@ fn to_sqlite(place: &Place, server: &PgServer, rounds: usize) {
     );
     compare(
         "Postgres → SQLite / psql CSV | sqlite3 .import",
-        rounds,
+        *rounds,
         || place.run("pg_lite"),
         || shell(&reference),
     );
@@ -150,20 +169,38 @@ fn to_sqlite(place: &Place, server: &PgServer, rounds: usize) {
     place.memory("pg_lite");
 }
 
-fn files(place: &Place, csv: &Path, rounds: usize) {
+fn files(bench: &Bench<'_>) {
+    let Bench { place, server, rounds, .. } = bench;
+    let csv = place.file("big.csv");
+    let copy = "copy big to stdout (format csv, header)";
+    shell(&format!("{} -c \"{copy}\" > {}", psql(server, "src"), csv.display()));
     let database = place.file("ref_csv.db");
     let reference =
         format!("rm -f {0}*; sqlite3 {0} '.import --csv {1} big'", database.display(), csv.display());
-    compare("CSV → SQLite / sqlite3 .import", rounds, || place.run("csv_lite"), || shell(&reference));
+    compare("CSV → SQLite / sqlite3 .import", *rounds, || place.run("csv_lite"), || shell(&reference));
     place.memory("csv_lite");
+    twin(server, "big");
+    let dst = psql(server, "dst");
+    let reference = format!(
+        "{dst} -c 'truncate ref_big'; {dst} -c \"\\copy ref_big from '{}' (format csv, header)\"",
+        csv.display()
+    );
+    compare("CSV → Postgres / \\copy (types by hand)", *rounds, || place.run("csv_pg"), || shell(&reference));
+    let sum = "select count(*) || ':' || sum(hashtextextended(id || name || d::numeric(18,4), 0)) from ";
+    let (ours, theirs) =
+        (server.psql("dst", &format!("{sum} csv")), server.psql("dst", &format!("{sum} ref_big")));
+    assert_eq!(ours.trim(), theirs.trim(), "the two loads differ");
+    place.memory("csv_pg");
 }
 
-fn nothing_new(place: &Place) {
-    place.run("idle");
-    compare(
-        "nothing new in an incremental run",
-        5,
-        || place.run("idle"),
-        || drop(Command::new("true").output().unwrap()),
-    );
+fn nothing_new(bench: &Bench<'_>) {
+    for (connection, to) in [("idle", "SQLite"), ("idle_pg", "Postgres")] {
+        bench.place.run(connection);
+        compare(
+            &format!("nothing new in an incremental run into {to}"),
+            5,
+            || bench.place.run(connection),
+            || drop(Command::new("true").output().unwrap()),
+        );
+    }
 }

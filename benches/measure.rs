@@ -31,7 +31,12 @@ impl Place {
 
     /// Runs a connection, which must succeed.
     pub fn run(&self, connection: &str) {
-        let output = self.command(&["run", connection, "--quiet"]).output().unwrap();
+        self.run_with(connection, &[]);
+    }
+
+    /// The same with more words.
+    pub fn run_with(&self, connection: &str, more: &[&str]) {
+        let output = self.command(&[&["run", connection, "--quiet"], more].concat()).output().unwrap();
         assert!(
             output.status.success(),
             "{connection}: {}{}",
@@ -49,6 +54,14 @@ impl Place {
     }
 }
 
+/// CPU seconds of the processes that a process has started and that have ended: a server's sessions.
+pub fn children_cpu(pid: u32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    let ticks: f64 = [fields[13], fields[14]].iter().map(|ticks| ticks.parse::<f64>().unwrap()).sum();
+    ticks / 100.0
+}
+
 /// Runs a shell command, which must succeed, and returns what it prints.
 pub fn shell(command: &str) -> String {
     let output = Command::new("sh").args(["-c", command]).stderr(Stdio::inherit()).output().unwrap();
@@ -57,17 +70,30 @@ pub fn shell(command: &str) -> String {
 }
 
 /// Times the two in turn and prints medians and ratio.
-pub fn compare<A, B>(
+pub fn compare<A, B>(what: &str, rounds: usize, ours: impl FnMut() -> A, reference: impl FnMut() -> B) {
+    compare_after(what, rounds, || (), ours, reference);
+}
+
+/// The same, with work before each of them that is not timed.
+pub fn compare_after<A, B>(
     what: &str,
     rounds: usize,
+    mut before: impl FnMut(),
     mut ours: impl FnMut() -> A,
     mut reference: impl FnMut() -> B,
 ) {
     let (mut mine, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
+        before();
         mine.push(timed(&mut ours));
+        before();
         theirs.push(timed(&mut reference));
     }
+    show(what, mine, theirs);
+}
+
+/// Prints medians and ratio.
+pub fn show(what: &str, mine: Vec<Duration>, theirs: Vec<Duration>) {
     let (mine, theirs) = (median(mine), median(theirs));
     println!(
         "{what:<52} {:>9.3} s {:>9.3} s  ratio {:.2}",
@@ -77,7 +103,8 @@ pub fn compare<A, B>(
     );
 }
 
-fn timed<T>(work: &mut impl FnMut() -> T) -> Duration {
+/// How long some work takes.
+pub fn timed<T>(work: &mut impl FnMut() -> T) -> Duration {
     let started = Instant::now();
     let _ = work();
     started.elapsed()

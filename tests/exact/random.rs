@@ -126,6 +126,10 @@ fn value(case: &Case, seed: u64) -> String {
 }
 
 fn drawn(kind: &str, dice: &mut Dice) -> Option<String> {
+    number(kind, dice).or_else(|| other(kind, dice))
+}
+
+fn number(kind: &str, dice: &mut Dice) -> Option<String> {
     Some(match kind {
         "smallint" => dice.between(-32768, 32767).to_string(),
         "integer" => dice.between(-2_147_483_648, 2_147_483_647).to_string(),
@@ -153,6 +157,12 @@ fn drawn(kind: &str, dice: &mut Dice) -> Option<String> {
         "money" => {
             format!("'{}.{:02}'", dice.between(-90_000_000_000_000, 90_000_000_000_000), dice.below(100))
         }
+        _ => return None,
+    })
+}
+
+fn other(kind: &str, dice: &mut Dice) -> Option<String> {
+    Some(match kind {
         "text" | "character varying" | "character varying(40)" => dice.quoted(),
         "bpchar" => dice.quoted(),
         "bytea" => format!("'\\x{}'", dice.hex(40)),

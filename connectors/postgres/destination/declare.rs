@@ -5,7 +5,7 @@ use arrow_schema::Field;
 use waybill_protocol::column::{COLLATION_KEY, COMMENT_KEY, DEFAULT_KEY, NOT_NULL_KEY, said};
 use waybill_protocol::{Logical, Result, StreamLoad};
 
-use super::names::{Place, idents};
+use super::names::Place;
 use super::pg_type::PgType;
 use super::tx::Tx;
 use crate::postgres::session::text;
@@ -127,7 +127,7 @@ pub(super) fn comments(place: &Place, load: &StreamLoad) -> Vec<String> {
 /// The statement that gives a column the comment of its source.
 pub(super) fn comment(place: &Place, field: &Field) -> Option<String> {
     let text = said(field, COMMENT_KEY);
-    let column = idents([field.name().as_str()]);
+    let column = ident(field.name());
     (!text.is_empty()).then(|| format!("COMMENT ON COLUMN {}.{column} IS {}", place.sql(), literal(text)))
 }
 

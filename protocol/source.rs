@@ -189,7 +189,9 @@ pub trait Source: Send + Sync {
     /// - When values do not fit the schema that was asked for and the policy is `evolve`, the
     ///   source sends a `Schema` with the wider types and returns; the orchestrator widens the
     ///   table and starts the attempt again with it.
-    /// - A send that is refused with kind `cancelled` means an orderly stop: return that error.
+    /// - A send that is refused with kind `cancelled` means an orderly stop: return that error. A query
+    ///   that works without sending anything is ended then too.
+    /// - Where the context's deadlines are for `looking`, a read is a bounded query.
     async fn read(&self, slice: &Slice, progress: &Progress, outlet: &Outlet) -> Result<()>;
 
     /// Told after each commit what is durable now; a replication slot may be advanced. Its

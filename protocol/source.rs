@@ -225,6 +225,9 @@ pub trait Source: Send + Sync {
     ///   that form. Columns that cannot be had in it any more are an error of kind `schema`, to be
     ///   tried again.
     /// - A send that is refused with kind `cancelled` means an orderly stop: return that error.
+    /// - A send that is refused with kind `cancelled` means an orderly stop: return that error. A query
+    ///   that works without sending anything is ended then too.
+    /// - Where the context's deadlines are for `looking`, a read is a bounded query.
     async fn read(&self, slice: &Slice, progress: &Progress, outlet: &Outlet) -> Result<()>;
 
     /// Told after each commit what is durable now; a replication slot may be advanced. Its

@@ -26,7 +26,7 @@ fn an_address_is_looked_at_and_nothing_is_stored() {
     let run = |more: &[&'static str], input: &str| {
         let words = words(more);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        project.waybill_fed(&words, input).wait()
+        project.waybill_fed(&words, input)
     };
     // Some tables may be none of its business.
     let answer = run(&["--password"], PASSWORD).exits(0).json();
@@ -38,7 +38,7 @@ fn an_address_is_looked_at_and_nothing_is_stored() {
     assert_eq!(found(&written, "destination", "fail"), ["create"], "{written:#}");
     // The whole address on standard input.
     let whole = format!("postgresql://preflight_address:{PASSWORD}@{}", at.split_once('@').unwrap().1);
-    project.waybill_fed(&["connection", "preflight", "-"], &whole).wait().exits(0).says(&["passed in"]);
+    project.waybill_fed(&["connection", "preflight", "-"], &whole).exits(0).says(&["passed in"]);
     let argued = project.waybill(&["connection", "preflight", &whole]).exits(2);
     assert!(!argued.err.contains(PASSWORD), "{argued:?}");
     let mut by_variable = project.command(&["connection", "preflight", &url, "--password-env", "PW"]);

@@ -46,7 +46,7 @@ fn nothing_becomes_a_destination_that_can_be_loaded_and_the_administrator_is_not
     server.psql("postgres", "DROP ROLE IF EXISTS bootstrap_new");
     project.waybill(&["connection", "preflight", "c"]).exits(4).says(&["✗ login"]);
     let words = ["destination", "bootstrap", "warehouse", "--output", "json"];
-    let first: Finished = project.waybill_fed(&words, &admin(server)).wait().exits(0);
+    let first: Finished = project.waybill_fed(&words, &admin(server)).exits(0);
     project.nowhere(server::PASSWORD, &["secrets.toml"], &first);
     let all = [
         "role \"bootstrap_new\"",
@@ -76,7 +76,6 @@ fn nothing_becomes_a_destination_that_can_be_loaded_and_the_administrator_is_not
     assert_eq!(made(&again.json()), Vec::<String>::new());
     project
         .waybill_fed(&["destination", "bootstrap", "warehouse"], &admin(server))
-        .wait()
         .exits(0)
         .says(&["was there"]);
 }
@@ -86,7 +85,7 @@ fn an_administrator_who_may_not_or_is_not_let_in_is_said_without_the_password() 
     let (from, project) = project();
     let words = ["destination", "bootstrap", "warehouse"];
     let wrong = admin(from.server).replace(server::PASSWORD, "not-the-admins-password");
-    let refused = project.waybill_fed(&words, &wrong).wait().exits(1).says(&["as administrator postgres"]);
+    let refused = project.waybill_fed(&words, &wrong).exits(1).says(&["as administrator postgres"]);
     assert!(!refused.err.contains("not-the-admins-password"), "{refused:?}");
     from.server.psql(
         "postgres",
@@ -97,13 +96,12 @@ fn an_administrator_who_may_not_or_is_not_let_in_is_said_without_the_password() 
         from.server.port
     );
     project.edit(|config| config["destinations"]["warehouse"]["user"] = json!("bootstrap_never"));
-    project.waybill_fed(&words, &weak).wait().exits(1).says(&["CREATEROLE and CREATEDB"]);
-    project.waybill_fed(&words, "").wait().exits(2).says(&["standard input is empty"]);
-    project.waybill_fed(&words, "nonsense").wait().exits(3).says(&["the administrator's address"]);
+    project.waybill_fed(&words, &weak).exits(1).says(&["CREATEROLE and CREATEDB"]);
+    project.waybill_fed(&words, "").exits(2).says(&["standard input is empty"]);
+    project.waybill_fed(&words, "nonsense").exits(3).says(&["the administrator's address"]);
     project.waybill(&["destination", "bootstrap", "nobody"]).exits(3);
     let lite = Project::new(json!({"version": 1, "connections": []}));
     lite.waybill_fed(&["destination", "bootstrap", "local"], "x")
-        .wait()
         .exits(3)
         .says(&["makes what it needs by itself"]);
 }

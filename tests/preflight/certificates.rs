@@ -33,7 +33,7 @@ fn failed(report: &Value) -> &Value {
 fn the_authority_and_the_host_name_are_checked_as_asked() {
     let (server, authority) = PgServer::with_authority();
     server.psql("postgres", "CREATE TABLE t (id int)");
-    let (_, stranger) = PgServer::with_tls();
+    let (_elsewhere, stranger) = PgServer::with_tls();
     let ca = authority.file("ca.crt");
     for (word, checked) in
         [("verify", "were checked"), ("verify-full", "were checked"), ("verify-ca", "not the host name")]

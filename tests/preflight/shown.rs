@@ -30,7 +30,7 @@ fn a_bare_role_reads_what_it_lacks_and_then_that_it_lacks_nothing() {
             let name = changing.iter().find(|name| line.contains(&format!(" {name} ")));
             match name {
                 Some(name) => format!("    · {name} …"),
-                None if line.contains(" in ") && line.contains(" ✓") => {
+                None if line.starts_with("passed in ") || line.starts_with("failed in ") => {
                     let (verdict, rest) = line.split_once(" in ").unwrap();
                     format!("{verdict} in … ·{}", rest.split_once('·').map_or("", |(_, rest)| rest))
                 }

@@ -168,7 +168,10 @@ async fn database(
 fn unable(error: Error) -> Error {
     match error.kind() {
         Kind::Permission => {
-            error.hint("give the address of a role with CREATEROLE and CREATEDB, or of a superuser")
+            let said = Error::new(Kind::Permission, error.message());
+            said.code("42501")
+                .hint("give the address of a role with CREATEROLE and CREATEDB, or of a superuser")
+                .cause(error)
         }
         _ => error,
     }

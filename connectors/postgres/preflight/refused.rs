@@ -61,6 +61,11 @@ pub(super) fn preflight(
             findings = reached(&["reachable", "TLS", "login"]);
             findings.push(failed("free connections"));
         }
+        // PgBouncer names a parameter that a server would know.
+        "08P01" if error.message().contains("startup parameter") => {
+            findings = reached(&["reachable"]);
+            findings.push(failed("pooler").remedy("a pooler stands in between: set pooler to true"));
+        }
         _ if refusal::is_tls(error) => {
             findings = reached(&["reachable"]);
             findings.push(failed("TLS"));

@@ -12,6 +12,14 @@ use crate::postgres::sql::ident;
 pub(super) fn findings(tables: &[Table], errand: &Errand, user: &str) -> Vec<Finding> {
     let mut found = schemas(tables, user);
     found.extend(columns(tables, errand, user));
+    // Where nothing is selected, some tables may well be none of this role's business.
+    let open = |table: &Table| table.usage && unreadable(table, None, user).is_none();
+    if errand.streams.is_empty() && errand.schemas.is_empty() && tables.iter().any(open) {
+        for finding in found.iter_mut().filter(|finding| finding.status == Status::Fail) {
+            finding.status = Status::Warn;
+            finding.remedy = finding.remedy.take().map(|grant| format!("where it is wanted: {grant}"));
+        }
+    }
     let filtered: Vec<String> = tables.iter().filter(|t| t.filtered).map(Table::stream).collect();
     found.push(match filtered.is_empty() {
         true => Finding::pass(RIGHTS, "row security", "hides no rows from this role"),
@@ -67,13 +75,6 @@ fn columns(tables: &[Table], errand: &Errand, user: &str) -> Vec<Finding> {
         })
         .collect();
     let (all, shut) = (tables.len(), found.len());
-    // Where nothing is selected, some tables may well be none of this role's business.
-    if errand.streams.is_empty() && errand.schemas.is_empty() && shut < all {
-        for finding in &mut found {
-            finding.status = Status::Warn;
-            finding.remedy = finding.remedy.take().map(|grant| format!("where it is wanted: {grant}"));
-        }
-    }
     if all > shut {
         let of = if errand.streams.is_empty() { "tables and views" } else { "selected tables" };
         found.push(Finding::pass(RIGHTS, "select", format!("{} of {all} {of}", all - shut)));

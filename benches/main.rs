@@ -47,7 +47,7 @@ fn main() {
     server.psql("src", "vacuum analyze");
     let bench = Bench { place: &place, server: &server, rows, rounds };
     config(&place, &server);
-    let parts: [(&str, fn(&Bench<'_>)); 9] = [
+    let parts: [(&str, Part); 9] = [
         ("small", small),
         ("postgres", postgres::plain),
         ("key", postgres::keyed),
@@ -64,6 +64,8 @@ fn main() {
         }
     }
 }
+
+type Part = fn(&Bench<'_>);
 
 /// What the parts share.
 struct Bench<'a> {

@@ -224,7 +224,6 @@ pub trait Source: Send + Sync {
     /// - Where [`StreamRead::wire`] is set, every batch is [`Payload::Wire`](crate::Payload::Wire) in
     ///   that form. Columns that cannot be had in it any more are an error of kind `schema`, to be
     ///   tried again.
-    /// - A send that is refused with kind `cancelled` means an orderly stop: return that error.
     /// - A send that is refused with kind `cancelled` means an orderly stop: return that error. A query
     ///   that works without sending anything is ended then too.
     /// - Where the context's deadlines are for `looking`, a read is a bounded query.

@@ -195,6 +195,8 @@ fn in_from(words: &[Word], at: usize) -> bool {
             Word::Mark('(') if depth == 0 => return false,
             Word::Mark('(') => depth -= 1,
             Word::Plain(text) if depth == 0 && text == "from" => return true,
+            // The condition of a join ends nothing.
+            Word::Plain(text) if ["on", "using"].contains(&text.as_str()) => {}
             Word::Plain(text) if depth == 0 && KEYWORDS.contains(&text.as_str()) => return false,
             _ => {}
         }

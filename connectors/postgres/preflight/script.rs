@@ -115,9 +115,9 @@ mod tests {
     #[test]
     fn no_name_leaves_its_quotes_or_its_comment() {
         let script = text("a\nDROP TABLE x; --\"", "b\n\\! rm", true, &[]).unwrap();
-        for line in script.lines() {
-            assert!(!line.starts_with("DROP") && !line.starts_with("\\!"), "{script}");
-        }
+        // Inside quotes a line break is part of the name; in a comment it would end it.
+        let head = script.lines().take_while(|line| *line != "\\set ON_ERROR_STOP on");
+        assert!(head.into_iter().all(|line| line.starts_with("--")), "{script}");
         assert!(!script.contains("\\connect"), "{script}");
     }
 }

@@ -46,7 +46,7 @@ fn main() {
     server.psql("src", "create table small as select * from big limit 100");
     server.psql("src", "vacuum analyze");
     let bench = Bench { place: &place, server: &server, rows, rounds };
-    config(&place, &server);
+    config(&place, &server, rounds);
     let parts: [(&str, Part); 9] = [
         ("small", small),
         ("postgres", postgres::plain),
@@ -79,7 +79,7 @@ fn psql(server: &PgServer, database: &str) -> String {
     format!("psql -X -q -h {} -p {} -U postgres {database}", server.socket.display(), server.port)
 }
 
-fn config(place: &Place, server: &PgServer) {
+fn config(place: &Place, server: &PgServer, rounds: usize) {
     let source = format!(
         r#""host": "{}", "port": {}, "database": "src", "user": "postgres""#,
         server.socket.display(),
@@ -106,6 +106,14 @@ fn config(place: &Place, server: &PgServer) {
         r#"{"name": "csv_lite", "type": "files", "destination": "lite", "schema": {"streams": [{"name": "csv", "path": "big.csv"}]}}"#.to_owned(),
         r#"{"name": "csv_pg", "type": "files", "destination": "pg", "schema": {"streams": [{"name": "csv", "path": "big.csv"}]}}"#.to_owned(),
     ];
+    // A first load is one only once.
+    let first = (1..=rounds).map(|round| {
+        let stream = format!(
+            r#"{{"name": "public.keyed", "table": "first_{round}", "mode": "incremental", "cursor": "ts"}}"#
+        );
+        connection(&format!("first_{round}"), "pg", &stream)
+    });
+    let connections: Vec<String> = connections.into_iter().chain(first).collect();
     place.write(
         "config.json",
         &format!(
@@ -126,6 +134,7 @@ fn starts(place: &Place) {
 /// A table like the source's at the destination, for the reference.
 fn twin(server: &PgServer, table: &str) {
     let at = format!("-h {} -p {} -U postgres", server.socket.display(), server.port);
+    server.psql("dst", &format!("drop table if exists ref_{table}"));
     shell(&format!(
         "pg_dump {at} -s -t {table} src | sed 's/public\\.{table}/public.ref_{table}/' | psql -X -q {at} dst > /dev/null"
     ));

@@ -70,23 +70,15 @@ pub fn shell(command: &str) -> String {
 }
 
 /// Times the two in turn and prints medians and ratio.
-pub fn compare<A, B>(what: &str, rounds: usize, ours: impl FnMut() -> A, reference: impl FnMut() -> B) {
-    compare_after(what, rounds, || (), ours, reference);
-}
-
-/// The same, with work before each of them that is not timed.
-pub fn compare_after<A, B>(
+pub fn compare<A, B>(
     what: &str,
     rounds: usize,
-    mut before: impl FnMut(),
     mut ours: impl FnMut() -> A,
     mut reference: impl FnMut() -> B,
 ) {
     let (mut mine, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
-        before();
         mine.push(timed(&mut ours));
-        before();
         theirs.push(timed(&mut reference));
     }
     show(what, mine, theirs);

@@ -75,9 +75,6 @@ impl Address {
             }
             self.tls = settings.tls;
         }
-        if self.tls == Some(Tls::VerifyFull) {
-            self.tls = Some(Tls::Verify);
-        }
         for (own, given) in [
             (&mut self.ca_file, &settings.ca_file),
             (&mut self.client_cert_file, &settings.client_cert_file),
@@ -189,7 +186,7 @@ impl Address {
                     "allow" | "prefer" => Tls::Prefer,
                     "require" => Tls::Require,
                     "verify-ca" => Tls::VerifyCa,
-                    "verify-full" => Tls::Verify,
+                    "verify-full" => Tls::VerifyFull,
                     _ => {
                         return Err(Error::config("url: its sslmode is unknown")
                             .hint("use disable, prefer, require, verify-ca or verify-full"));
@@ -274,9 +271,7 @@ impl Address {
         match (self.tls.unwrap_or_default(), &self.ca_file) {
             (Tls::Disable, _) => "disable",
             (Tls::VerifyCa, _) => "verify-ca: the certificate was checked, not the host name",
-            (_, Some(_)) | (Tls::Verify | Tls::VerifyFull, None) => {
-                "verify: certificate and host name were checked"
-            }
+            (_, Some(_)) | (Tls::VerifyFull, None) => "verify: certificate and host name were checked",
             (Tls::Prefer, None) => "prefer: the certificate was not checked",
             (Tls::Require, None) => "require: the certificate was not checked",
         }
@@ -310,7 +305,7 @@ impl Address {
         let mode = match (tls, &self.ca_file) {
             (Tls::Disable, _) => PgSslMode::Disable,
             (Tls::VerifyCa, _) => PgSslMode::VerifyCa,
-            (_, Some(_)) | (Tls::Verify | Tls::VerifyFull, None) => PgSslMode::VerifyFull,
+            (_, Some(_)) | (Tls::VerifyFull, None) => PgSslMode::VerifyFull,
             (Tls::Prefer, None) => PgSslMode::Prefer,
             (Tls::Require, None) => PgSslMode::Require,
         };

@@ -93,9 +93,7 @@ pub enum Tls {
     VerifyCa,
     /// Always, and the certificate and host name are checked, against the system's authorities
     /// where no `ca_file` is given.
-    Verify,
-    /// The same as `verify`.
-    #[serde(rename = "verify-full")]
+    #[serde(rename = "verify-full", alias = "verify")]
     VerifyFull,
 }
 

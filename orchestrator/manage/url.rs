@@ -178,7 +178,7 @@ fn parameter(found: &mut FromUrl, key: &str, value: String) -> Result<()> {
                 "allow" | "prefer" => "prefer",
                 "require" => "require",
                 "verify-ca" => "verify-ca",
-                "verify-full" => "verify",
+                "verify-full" => "verify-full",
                 _ => {
                     return Err(wrong(
                         "its sslmode is unknown: disable, prefer, require, verify-ca or verify-full",
@@ -282,7 +282,7 @@ mod tests {
         assert_eq!(settings("postgres://me@/x?host=/run/pg")["settings"]["host"], "/run/pg");
         assert_eq!(
             settings("postgres://me@h/x?password=pw&sslmode=verify-full")["settings"]["tls"],
-            "verify"
+            "verify-full"
         );
     }
 

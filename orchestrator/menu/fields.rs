@@ -319,7 +319,7 @@ mod tests {
         assert!(field("password").secret && field("url").secret && !field("user").secret);
         let Sort::OneOf(words) = &field("tls").sort else { panic!("{:?}", field("tls")) };
         let words: Vec<&str> = words.iter().map(|(word, _)| word.as_str()).collect();
-        assert_eq!(words, ["disable", "prefer", "require", "verify"]);
+        assert_eq!(words, ["disable", "prefer", "require", "verify-ca", "verify-full"]);
         let usual: Vec<&str> = usual(&found).into_iter().map(|field| field.key.as_str()).collect();
         assert_eq!(usual, ["host", "port", "database", "user", "password"]);
         let sqlite = waybill_connectors::find("sqlite").unwrap();

@@ -45,7 +45,7 @@ fn tls(facts: &Facts, asked: &str) -> Finding {
         Some(tls) => Finding::pass(SERVER, "TLS", format!("{tls}; {asked}")),
         None if facts.local => Finding::pass(SERVER, "TLS", "none, and none is needed on one machine"),
         None => Finding::warn(SERVER, "TLS", "data and queries travel unencrypted")
-            .remedy("set tls to verify, with ca_file where the server's authority is a private one"),
+            .remedy("set tls to verify-full, with ca_file where the server's authority is a private one"),
     }
 }
 

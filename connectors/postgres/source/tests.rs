@@ -4,4 +4,5 @@ mod cursor;
 mod fixture;
 mod reading;
 mod session;
+mod split;
 mod types;

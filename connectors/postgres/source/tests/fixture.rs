@@ -110,10 +110,20 @@ impl Fixture {
 
     /// Reads and takes everything that was sent.
     pub(super) async fn read(&self, read: &StreamRead, state: &StreamState) -> Result<Sent> {
-        let (outlet, mut receiver) = Outlet::new(Budget::new(32 << 20), CancellationToken::new());
-        let slices = self.source.plan(&[Arc::new(read.clone())], &Progress::default()).await.unwrap();
+        let slices = self.plan(read).await;
         let progress =
             Progress { streams: [(read.stream.clone(), state.clone())].into(), ..Progress::default() };
+        self.slice(&slices[0], progress).await
+    }
+
+    /// The slices of a stream.
+    pub(super) async fn plan(&self, read: &StreamRead) -> Vec<Slice> {
+        self.source.plan(&[Arc::new(read.clone())], &Progress::default()).await.unwrap()
+    }
+
+    /// Reads a slice and takes everything that was sent.
+    pub(super) async fn slice(&self, slice: &Slice, progress: Progress) -> Result<Sent> {
+        let (outlet, mut receiver) = Outlet::new(Budget::new(32 << 20), CancellationToken::new());
         let collect = async {
             let mut sent = Sent::default();
             while let Some(delivery) = receiver.recv().await {
@@ -121,7 +131,6 @@ impl Fixture {
             }
             sent
         };
-        let slice: &Slice = &slices[0];
         let work = async move { self.source.read(slice, &progress, &outlet).await };
         let (outcome, sent) = futures_util::future::join(work, collect).await;
         outcome.map(|()| sent)

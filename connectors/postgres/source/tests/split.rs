@@ -1,0 +1,79 @@
+//! Large tables in ranges: one snapshot, nothing twice, nothing missing.
+
+use waybill_protocol::{Kind, Progress, StreamRead, StreamSelection};
+
+use super::fixture::{Fixture, eventually};
+
+/// Somewhat more than two ranges are worth, in few rows: most of each block is left free.
+const LARGE: &str =
+    "CREATE TABLE large (id int8 PRIMARY KEY, filler text STORAGE PLAIN) WITH (fillfactor = 10);
+    INSERT INTO large SELECT n, repeat('x', 700) FROM generate_series(1, 17000) n; ANALYZE large";
+
+const HELD: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'";
+
+async fn large(name: &str) -> (Fixture, StreamRead) {
+    let fixture = Fixture::new(name, LARGE).await;
+    let read = fixture.stream(StreamSelection::named("public.large")).await;
+    (fixture, StreamRead { staged: true, parts: 3, ..read })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ranges_show_the_table_as_it_was_when_they_were_planned() {
+    let (fixture, read) = large("split_one").await;
+    let slices = fixture.plan(&read).await;
+    assert_eq!(slices.len(), 2, "{slices:?}");
+    // Rows move into other blocks, come and go; the table cannot be emptied or rewritten meanwhile.
+    fixture.psql("UPDATE large SET filler = 'y' WHERE id % 3 = 0; DELETE FROM large WHERE id % 5 = 0; INSERT INTO large VALUES (99999, '')");
+    let emptied = "SET lock_timeout = 100; SELECT 1; DO $$ BEGIN TRUNCATE large; RAISE 'emptied'; EXCEPTION WHEN lock_not_available THEN NULL; END $$";
+    fixture.psql(emptied);
+    let mut ids = Vec::new();
+    for slice in &slices {
+        let sent = fixture.slice(slice, Progress::default()).await.unwrap();
+        assert!(sent.complete && sent.rows() > 4000, "{}: {}", slice.id, sent.rows());
+        ids.extend(sent.ints("id"));
+    }
+    ids.sort_unstable();
+    assert!(ids.iter().copied().eq(1..=17000), "{} rows", ids.len());
+    eventually("the end of the snapshot", || fixture.psql(HELD) == "0").await;
+    fixture.psql("TRUNCATE large");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_that_is_lost_is_taken_again() {
+    let (fixture, read) = large("split_lost").await;
+    let slices = fixture.plan(&read).await;
+    fixture.psql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'");
+    eventually("its end", || fixture.psql(HELD) == "0").await;
+    let error = fixture.slice(&slices[1], Progress::default()).await.unwrap_err();
+    assert!(error.kind() == Kind::Network && error.retryable(), "{error:?}");
+    let mut rows = 0;
+    for slice in fixture.plan(&read).await {
+        rows += fixture.slice(&slice, Progress::default()).await.unwrap().rows();
+    }
+    assert_eq!(rows, 17000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_is_given_up_with_its_ranges_and_at_the_end() {
+    let (fixture, read) = large("split_end").await;
+    fixture.plan(&read).await;
+    fixture.plan(&read).await;
+    assert_eq!(fixture.psql(HELD), "1", "the first is held no more");
+    fixture.source.close().await;
+    eventually("the end of the snapshot", || fixture.psql(HELD) == "0").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_what_is_large_and_staged_is_split() {
+    let (fixture, read) = large("split_not").await;
+    for one in [
+        StreamRead { parts: 1, ..read.clone() },
+        StreamRead { staged: false, ..read.clone() },
+        StreamRead { limit: Some(1), ..read.clone() },
+    ] {
+        let slices = fixture.plan(&one).await;
+        assert!(slices.len() == 1 && slices[0].detail.is_null(), "{slices:?}");
+    }
+    fixture.psql("CREATE TABLE heir () INHERITS (large)");
+    assert_eq!(fixture.plan(&read).await.len(), 1);
+}

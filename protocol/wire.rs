@@ -12,7 +12,7 @@ pub struct WireForm {
     /// The form, such as [`POSTGRES_COPY`].
     pub format: &'static str,
     /// One word per column of the stream, in order; what it means belongs to the form.
-    pub columns: Vec<&'static str>,
+    pub columns: Vec<String>,
 }
 
 /// Whole rows as they travel, without a header or an end mark.

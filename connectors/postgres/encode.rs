@@ -62,7 +62,7 @@ pub(crate) enum Form {
 }
 
 impl Form {
-    /// Its word in a [`WireForm`](waybill_protocol::WireForm).
+    /// Its word in a [`WireForm`](waybill_protocol::WireForm); what is typed has its type's name.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Form::Bool => "bool",
@@ -80,7 +80,7 @@ impl Form {
             Form::Time => "time",
             Form::Timestamp => "timestamp",
             Form::Interval => "interval",
-            Form::Typed => "typed",
+            Form::Typed => "",
         }
     }
 }
@@ -116,6 +116,8 @@ pub(crate) struct ColumnPlan {
     pub logical: Logical,
     /// What the table's column takes; [`fits`] holds.
     pub form: Form,
+    /// Its word in a [`WireForm`](waybill_protocol::WireForm): that of its form, or its type's name.
+    pub word: String,
     /// Whether it is part of the key: then errors show it, and where rows are merged it is never NULL.
     pub key: bool,
 }

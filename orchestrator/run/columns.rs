@@ -89,7 +89,8 @@ pub fn decide(
         let native = native_of(field);
         let loaded = kind.field(name, !key.contains(field.name()), if kind == now { &native } else { "" });
         load.push(describe(field, loaded, kind == now, at.not_null == Some(true)));
-        read.push(kind.field(field.name(), field.is_nullable(), &native));
+        let asked = kind.field(field.name(), field.is_nullable(), &native);
+        read.push(if kind == now { hand_on(field, asked) } else { asked });
     }
     for gone in record.iter_mut().filter(|c| !c.gone && !names.contains(&c.source)) {
         gone.gone = true;

@@ -57,6 +57,7 @@ fn the_program_beats_and_hears_while_sqlite_works() {
 
     set(&project, json!({"query_timeout_ms": 600_000}));
     let running = project.start(&["run", "c"]);
+    project.wait_for_logs(2);
     project.wait_for_event("query.started", "discover endless");
     running.signal("INT");
     running.wait().exits(130);
@@ -68,6 +69,7 @@ fn a_read_that_never_ends_is_stopped_by_the_budget_and_by_one_signal() {
     project.waybill(&["run", "c", "--timeout", "2s"]).exits(124);
     assert_eq!(project.summary()["status"], "cancelled");
     let running = project.start(&["run", "c"]);
+    project.wait_for_logs(2);
     project.wait_for_event("stream.started", "drying");
     running.signal("INT");
     running.wait().exits(130);

@@ -19,14 +19,15 @@ const KEPT: usize = 4 << 20;
 /// The column that keeps the order of arrival where rows are merged.
 pub(super) const ORDINAL: &str = "_waybill_ordinal";
 
-/// The statement for a table and the columns of a load.
-pub(super) fn copy_sql(place: &Place, plan: &[ColumnPlan], ordinal: bool) -> String {
+/// The statement for a table and the columns of a load. `ordinal`: a last column keeps the order of
+/// arrival. `wire`: rows come undecoded.
+pub(super) fn copy_sql(place: &Place, plan: &[ColumnPlan], ordinal: bool, wire: bool) -> String {
     let mut columns = idents(plan.iter().map(|column| column.name.as_str()));
     if ordinal {
         columns = format!("{columns}, {}", ident(ORDINAL));
     }
     // What has no binary form of ours is read from its text, and the whole row with it.
-    let format = if textual(plan) { "text" } else { "binary" };
+    let format = if textual(plan) && !wire { "text" } else { "binary" };
     format!("COPY {} ({columns}) FROM STDIN (FORMAT {format})", place.sql())
 }
 

@@ -17,7 +17,7 @@ mod evolve;
 mod ledger;
 mod merge;
 mod names;
-mod own;
+pub(super) mod own;
 mod patience;
 mod pg_type;
 mod prepare;

@@ -109,6 +109,13 @@ pub(super) fn is_own(name: &str) -> bool {
     since(name).is_some()
 }
 
+/// Whether the binary form of such a type means the same on every server, and is taken back: that of
+/// XML tells of the session's encoding, and an empty `int2vector` is refused in its own.
+pub(in crate::postgres) fn travels(name: &str) -> bool {
+    let stays = ["xml", "int2vector", "oidvector"].iter().any(|stays| name.starts_with(stays));
+    is_own(name) && !stays
+}
+
 /// The type `name` of a Postgres source for a column whose values travel as `logical`, where a
 /// server of that version (0: not known) has it and holds every one of them.
 pub(super) fn own_type(logical: Logical, name: &str, version: u32) -> Option<PgType> {
@@ -149,6 +156,16 @@ mod tests {
             ["hstore", "public.inet", "time(2) without time zone", "money", "money[]", "regclass", "text"]
         {
             assert!(!is_own(unknown), "{unknown}");
+        }
+    }
+
+    #[test]
+    fn some_types_travel_by_their_text_alone() {
+        for name in ["inet", "numeric(10,2)[]", "bit(3)", "tsvector", "oid"] {
+            assert!(travels(name), "{name}");
+        }
+        for name in ["xml", "xml[]", "int2vector", "oidvector[]", "text", "money", "regclass", ""] {
+            assert!(!travels(name), "{name}");
         }
     }
 

@@ -12,7 +12,7 @@ use super::pg_type::PgType;
 use super::table::{self, Table};
 use super::tx::{Args, Tx, state_of};
 use super::{declare, evolve, ledger, records, wire};
-use crate::postgres::encode::ColumnPlan;
+use crate::postgres::encode::{ColumnPlan, Form};
 use crate::postgres::sql::ident;
 
 /// The default that gives a row its run.
@@ -229,6 +229,7 @@ pub(super) fn plan(load: &StreamLoad, types: &[PgType]) -> Result<Vec<ColumnPlan
             name: field.name().clone(),
             logical: Logical::of(field)?,
             form,
+            word: if form == Form::Typed { kind.to_string() } else { form.word().to_owned() },
             key: load.key.iter().any(|key| key == field.name()),
         });
     }

@@ -14,7 +14,7 @@ use crate::postgres::encode::ColumnPlan;
 fn alike(plan: &[ColumnPlan], form: &WireForm) -> bool {
     form.format == POSTGRES_COPY
         && !plan.is_empty()
-        && plan.iter().map(|column| column.form.word()).eq(form.columns.iter().copied())
+        && plan.iter().map(|column| &column.word).eq(&form.columns)
 }
 
 /// Whether the table of a load, as it is or will be made, takes rows in a form.

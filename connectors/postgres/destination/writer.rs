@@ -193,9 +193,10 @@ impl Writer for PgWriter {
         }
         let ready = prepare::prepare(&self.desk, &self.slice, load).await?;
         let merge = (load.upsert && !ready.keyless).then(|| Merge::of(load, &ready));
+        let wire = load.wire.is_some();
         let copy = match &merge {
-            Some(merge) => copy_sql(&merge.temp, &ready.plan, load.wire.is_none()),
-            None => copy_sql(&ready.place, &ready.plan, false),
+            Some(merge) => copy_sql(&merge.temp, &ready.plan, !wire, wire),
+            None => copy_sql(&ready.place, &ready.plan, false, wire),
         };
         let stream = Stream { load: load.clone(), ready, merge, copy, pending: 0, gathering: false };
         self.streams.insert(load.stream.clone(), stream);

@@ -64,6 +64,7 @@ fn what_is_no_number_or_too_long_is_refused() {
 
 fn plan(columns: &[(&str, Logical, Form, bool)]) -> Vec<ColumnPlan> {
     let plan = |(name, logical, form, key): &(&str, Logical, Form, bool)| ColumnPlan {
+        word: form.word().to_owned(),
         name: (*name).to_owned(),
         logical: *logical,
         form: *form,

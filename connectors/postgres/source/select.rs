@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field};
+use waybill_protocol::column::{POSTGRES_KEY, said};
 use waybill_protocol::wire::POSTGRES_COPY;
 use waybill_protocol::{
     Error, IN_WINDOW_COLUMN, Kind, Logical, NATIVE_KEY, Result, SchemaPolicy, StreamRead, WireForm,
@@ -11,6 +12,7 @@ use waybill_protocol::{
 use super::query::derived;
 use super::relation::RelationColumn;
 use crate::postgres::decode::ColumnPlan;
+use crate::postgres::destination::own::travels;
 use crate::postgres::kinds::{PgType, Wire, oid};
 use crate::postgres::sql;
 
@@ -49,39 +51,66 @@ pub(super) fn filter(read: &StreamRead) -> Option<String> {
 /// How the columns that are asked for are had from those there are.
 pub(super) fn select(read: &StreamRead, columns: &[RelationColumn]) -> Result<Selected> {
     let mut selected = Selected { expressions: Vec::new(), plans: Vec::new() };
-    let mut widens = true;
+    let mut words = Vec::new();
     for field in read.schema.fields() {
         let (mut expression, mut wire) = column(read, columns, field)?;
-        widens &= columns.iter().filter(|c| c.name == *field.name()).all(|c| {
-            let natural = c.pg_type().logical();
-            Logical::of(field).is_ok_and(|wanted| natural.widen(wanted) == wanted)
-        });
-        if read.wire.is_some() && wire == Wire::Oid {
-            (expression, wire) = (format!("{expression}::int8"), Wire::Int8);
+        if read.wire.is_some() {
+            let found = columns.iter().find(|c| c.name == *field.name());
+            let wanted = Logical::of(field)?;
+            let way = found.and_then(|found| undecoded(found, wanted));
+            let Undecoded { word, own } = way.unwrap_or_default();
+            words.push(word);
+            if let Some(own) = own {
+                (expression, wire) = (format!("q.{}", sql::ident(field.name())), own);
+            }
         }
         selected.expressions.push(expression);
         selected.plans.push(ColumnPlan { wire, field: field.as_ref().clone() });
     }
-    let Some(form) = &read.wire else { return Ok(selected) };
-    let words = selected.plans.iter().map(|plan| plan.wire.word());
-    // Nobody looks at undecoded values: a column must not hold more than what is asked for.
-    if widens && form.columns.iter().copied().eq(words) {
-        return Ok(selected);
+    match &read.wire {
+        Some(form) if form.columns != words => {
+            Err(Error::new(Kind::Schema, format!("the columns of {} changed just now", read.stream))
+                .retry(true)
+                .stream(&read.stream)
+                .hint("the next attempt reads with the new ones"))
+        }
+        _ => Ok(selected),
     }
-    Err(Error::new(Kind::Schema, format!("the columns of {} changed just now", read.stream))
-        .retry(true)
-        .stream(&read.stream)
-        .hint("the next attempt reads with the new ones"))
 }
 
 /// The form in which the columns that are asked for can be sent undecoded.
 pub(super) fn form(read: &StreamRead) -> Option<WireForm> {
     let word = |field: &Arc<Field>| {
-        let native = field.metadata().get(NATIVE_KEY).map_or("", String::as_str);
-        Some(Wire::of(Logical::of(field).ok()?, native)?.word())
+        let own = said(field, POSTGRES_KEY);
+        if travels(own) {
+            return Some(own.to_owned());
+        }
+        Some(Wire::of(Logical::of(field).ok()?, said(field, NATIVE_KEY))?.word().to_owned())
     };
     let columns = read.schema.fields().iter().map(word).collect::<Option<Vec<_>>>()?;
     Some(WireForm { format: POSTGRES_COPY, columns })
+}
+
+/// How a column is sent undecoded.
+#[derive(Default)]
+struct Undecoded {
+    /// What that is called.
+    word: String,
+    /// Where it is sent in a form of its type's own, and not by way of its text: what there is of it
+    /// that can be read.
+    own: Option<Wire>,
+}
+
+/// How a column is sent undecoded as `wanted`. Nobody looks at its values: it must not hold more than
+/// what is asked for.
+fn undecoded(found: &RelationColumn, wanted: Logical) -> Option<Undecoded> {
+    let natural = found.pg_type().logical();
+    if let Some(own) = found.base.as_deref().filter(|name| natural == wanted && travels(name)) {
+        let wire = found.pg_type().wire().unwrap_or(Wire::Text);
+        return Some(Undecoded { word: own.to_owned(), own: Some(wire) });
+    }
+    let (_, wire) = expression("", found.pg_type(), wanted).filter(|_| natural.widen(wanted) == wanted)?;
+    Some(Undecoded { word: wire.word().to_owned(), own: None })
 }
 
 impl Selected {

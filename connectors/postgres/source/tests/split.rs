@@ -5,8 +5,7 @@ use waybill_protocol::{Kind, Progress, StreamRead, StreamSelection};
 use super::fixture::{Fixture, eventually};
 
 /// Somewhat more than two ranges are worth, in few rows: most of each block is left free.
-const LARGE: &str =
-    "CREATE TABLE large (id int8 PRIMARY KEY, filler text STORAGE PLAIN) WITH (fillfactor = 10);
+const LARGE: &str = "CREATE TABLE large (id int8 PRIMARY KEY, filler text) WITH (fillfactor = 10);
     INSERT INTO large SELECT n, repeat('x', 700) FROM generate_series(1, 17000) n; ANALYZE large";
 
 const HELD: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'";

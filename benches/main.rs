@@ -101,8 +101,8 @@ fn config(place: &Place, server: &PgServer, rounds: usize) {
         connection("lite_huge", "lite", r#"{"name": "public.huge"}"#),
         connection("lite_wide", "lite", r#"{"name": "public.wide"}"#),
         connection("pg_lite", "lite", big),
-        connection("idle_pg", "pg", r#"{"name": "public.big", "table": "idle", "mode": "incremental", "cursor": "id", "primary_key": ["id"]}"#),
-        connection("idle", "lite", r#"{"name": "public.big", "table": "idle", "mode": "incremental", "cursor": "id", "primary_key": ["id"]}"#),
+        connection("idle_pg", "pg", r#"{"name": "public.keyed", "table": "idle", "mode": "incremental", "cursor": "id"}"#),
+        connection("idle", "lite", r#"{"name": "public.keyed", "table": "idle", "mode": "incremental", "cursor": "id"}"#),
         r#"{"name": "csv_lite", "type": "files", "destination": "lite", "schema": {"streams": [{"name": "csv", "path": "big.csv"}]}}"#.to_owned(),
         r#"{"name": "csv_pg", "type": "files", "destination": "pg", "schema": {"streams": [{"name": "csv", "path": "big.csv"}]}}"#.to_owned(),
     ];
@@ -205,6 +205,7 @@ fn files(bench: &Bench<'_>) {
 }
 
 fn nothing_new(bench: &Bench<'_>) {
+    postgres::make_keyed(bench.server);
     for (connection, to) in [("idle", "SQLite"), ("idle_pg", "Postgres")] {
         bench.place.run(connection);
         compare(

@@ -21,11 +21,12 @@ pub fn plain(bench: &Bench<'_>) {
     place.memory("pg_pg");
 }
 
-fn make_keyed(server: &PgServer) {
+/// The table with a key, and an index on its times.
+pub fn make_keyed(server: &PgServer) {
     if server.psql("src", "select to_regclass('keyed')").trim().is_empty() {
         server.psql("src", "create table keyed as table big; alter table keyed add primary key (id); create index on keyed (ts)");
         server.psql("src", "vacuum analyze keyed");
-        server.psql("dst", "create table ref_key ()");
+        server.psql("dst", "drop table if exists ref_key; create table ref_key ()");
     }
 }
 
@@ -100,6 +101,8 @@ pub fn merge(bench: &Bench<'_>) {
 /// The same rows by 1, 2 and 4 readers: what all processes together have to work.
 pub fn readers(bench: &Bench<'_>) {
     let Bench { place, server, .. } = bench;
+    // The first run gives every connection its id.
+    place.run("pg_pg");
     let config = std::fs::read_to_string(place.file("config.json")).unwrap();
     let folder = server.psql("src", "show data_directory");
     let pid = std::fs::read_to_string(format!("{}/postmaster.pid", folder.trim())).unwrap();

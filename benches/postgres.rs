@@ -70,7 +70,7 @@ pub fn merge(bench: &Bench<'_>) {
     let change = || {
         round.set(round.get() + 1);
         let (round, step) = (round.get(), 10);
-        server.psql("src", &format!("update keyed set a = a + 1, ts = timestamptz '2100-01-01' + {round} * interval '1 day' + id * interval '1 microsecond' where id % {step} = {round} % {step}"));
+        server.psql("src", &format!("update keyed set a = a + 1, ts = timestamptz '2021-01-01' + {round} * interval '1 day' + id * interval '1 microsecond' where id % {step} = {round} % {step}"));
         server.psql("src", "vacuum analyze keyed");
     };
     let file = place.file("changes.copy");
@@ -79,7 +79,7 @@ pub fn merge(bench: &Bench<'_>) {
     let set: Vec<String> = columns.split(',').skip(1).map(|c| format!("{c} = excluded.{c}")).collect();
     let by_hand = || {
         let round = round.get();
-        let since = format!("timestamptz '2100-01-01' + {round} * interval '1 day'");
+        let since = format!("timestamptz '2021-01-01' + {round} * interval '1 day'");
         shell(&format!(
             "{src} -c \"copy (select * from keyed where ts >= {since}) to stdout (format binary)\" > {file}; \
              {dst} -c 'begin' -c 'create temp table changes (like ref_key) on commit drop' -c '\\copy changes from {file} (format binary)' \

@@ -13,7 +13,8 @@ pub async fn agree(run: &Run, read: &mut Arc<StreamRead>, load: &mut StreamLoad,
         return Ok(());
     }
     let Some(form) = run.source.wire(read) else { return Ok(()) };
-    if run.destination.takes(load, &form).await? {
+    let asked = || run.destination.takes(load, &form);
+    if run.policy.steadily(&run.events, &run.stop, asked).await? {
         Arc::make_mut(read).wire = Some(form.clone());
         load.wire = Some(form);
     }

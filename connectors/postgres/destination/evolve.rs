@@ -150,6 +150,7 @@ pub(super) async fn build_key(desk: &Desk, load: &StreamLoad, place: &Place) -> 
     tx.commit().await?;
     // Nobody has to wait for the fence as long as the key takes.
     let mut tx = Tx::begin(&desk.server).await?;
+    tx.loads(vec![(place.schema.clone(), place.name.clone())]);
     take_turn(&mut tx, place).await?;
     add_key(&mut tx, place, load, true).await?;
     tx.commit().await

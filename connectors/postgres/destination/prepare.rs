@@ -65,7 +65,8 @@ async fn attempt(desk: &Desk, slice: &str, load: &StreamLoad) -> Result<Ready> {
     let ready = match load.disposition {
         Disposition::Direct => {
             let partitioned = existing.as_ref().is_some_and(|table| table.relkind == "p");
-            let keyless = existing.is_none() && load.upsert && load.distinct;
+            // Who shares the table may merge into it meanwhile.
+            let keyless = existing.is_none() && load.upsert && load.distinct && !load.shared;
             let types = match existing {
                 None => {
                     let types = plain_types(load, version)?;

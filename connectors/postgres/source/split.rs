@@ -7,10 +7,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use waybill_protocol::event::Body;
 use waybill_protocol::outlet::{BATCH_ROWS, batch_rows};
-use waybill_protocol::{Error, Reading, Result, Slice, StreamRead};
+use waybill_protocol::{Error, Kind, Level, Reading, Result, Slice, StreamRead};
 
 use super::select;
+use crate::postgres::own::{self, Held, Purpose};
 use crate::postgres::session::{Server, Session, text};
 use crate::postgres::sql;
 
@@ -64,6 +66,8 @@ struct Size {
 /// A transaction whose snapshot others take over.
 pub(super) struct Exported {
     session: Session,
+    /// It is one of ours that only reads: no read by cursor has to wait for its end.
+    _held: Option<Held>,
     id: String,
     /// Slices that have not taken it over yet.
     waiting: BTreeSet<String>,
@@ -115,11 +119,21 @@ impl Snapshots {
         self.leave(|e| e.waiting.retain(|id| !planned.contains(stream_of(id)))).await;
         let large: Vec<&Arc<StreamRead>> = streams.iter().filter(|read| may_split(server, read)).collect();
         let mut slices = Vec::new();
-        if !large.is_empty()
-            && let Some((exported, parts)) = export(server, &large).await?
-        {
-            slices = parts;
-            self.0.lock().await.push(exported);
+        if !large.is_empty() {
+            match export(server, &large).await {
+                Ok(None) => {}
+                Ok(Some((exported, parts))) => {
+                    slices = parts;
+                    self.0.lock().await.push(exported);
+                }
+                Err(error) if error.kind() == Kind::Cancelled => return Err(error),
+                // One table that cannot be locked keeps nobody from the others: each read meets its own.
+                Err(error) => {
+                    let message = format!("large tables are read whole, not in ranges: {error}");
+                    let body = Body::Runtime { detail: serde_json::Value::Null };
+                    server.ctx.events.emit(Level::Warn, body, message, Some(error.record()));
+                }
+            }
         }
         let split: BTreeSet<String> =
             slices.iter().flat_map(|s| s.streams.iter().map(|read| read.stream.clone())).collect();
@@ -157,16 +171,22 @@ async fn export(server: &Arc<Server>, reads: &[&Arc<StreamRead>]) -> Result<Opti
         return Ok(None);
     }
     let tables: Vec<String> = large.iter().map(|(read, _)| select::table(read)).collect();
-    let then = format!("LOCK TABLE {} IN ACCESS SHARE MODE; SELECT pg_export_snapshot()", tables.join(", "));
+    let then = format!(
+        "LOCK TABLE {} IN ACCESS SHARE MODE; SELECT pg_export_snapshot(), {}",
+        tables.join(", "),
+        own::SELF
+    );
     let rows = session.begin_bulk("ISOLATION LEVEL REPEATABLE READ READ ONLY", &then).await?;
     let id = rows.last().map(|row| text(row, 0)).transpose()?.flatten();
     let id = id.ok_or_else(|| Error::internal("the server exported no snapshot"))?;
+    let key = rows.last().map(|row| text(row, 1)).transpose()?.flatten();
+    let held = key.map(|key| Held::new(key, Purpose::Reading));
     let mut slices = Vec::new();
     for (read, size) in large {
         slices.extend(ranges(read, &id, size));
     }
     let waiting = slices.iter().map(|slice| slice.id.clone()).collect();
-    Ok(Some((Exported { session, id, waiting }, slices)))
+    Ok(Some((Exported { session, _held: held, id, waiting }, slices)))
 }
 
 /// The blocks of each table that is worth it: an ordinary one that nobody inherits from, all of whose
@@ -174,17 +194,20 @@ async fn export(server: &Arc<Server>, reads: &[&Arc<StreamRead>]) -> Result<Opti
 async fn sizes(session: &mut Session, reads: &[&Arc<StreamRead>]) -> Result<Vec<Option<Size>>> {
     let names: Vec<String> = reads
         .iter()
-        .map(|read| format!("({}, {})", sql::literal(select::namespace(read)), sql::literal(&read.source.1)))
+        .enumerate()
+        .map(|(n, read)| {
+            format!("({n}, {}, {})", sql::literal(select::namespace(read)), sql::literal(&read.source.1))
+        })
         .collect();
     // The size of a locked table cannot be asked for without waiting: it is read whole.
     let sql = format!(
         "SELECT coalesce(CASE WHEN c.oid NOT IN (SELECT relation FROM pg_catalog.pg_locks \
            WHERE mode = 'AccessExclusiveLock' AND relation IS NOT NULL) THEN pg_catalog.pg_relation_size(c.oid) END, 0)::text, \
-         current_setting('block_size') FROM (VALUES {}) AS v(schema, name) \
+         current_setting('block_size') FROM (VALUES {}) AS v(n, schema, name) \
          LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = v.schema \
          LEFT JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = v.name AND c.relkind = 'r' \
            AND NOT c.relhassubclass AND pg_catalog.has_table_privilege(c.oid, 'SELECT') \
-           AND c.relam = (SELECT oid FROM pg_catalog.pg_am WHERE amname = 'heap')",
+           AND c.relam = (SELECT oid FROM pg_catalog.pg_am WHERE amname = 'heap') ORDER BY v.n",
         names.join(", ")
     );
     let rows = session.query("look how large the tables are", &sql).await?;

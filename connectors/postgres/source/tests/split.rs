@@ -1,6 +1,8 @@
 //! Large tables in ranges: one snapshot, nothing twice, nothing missing.
 
-use waybill_protocol::{Kind, Progress, StreamRead, StreamSelection};
+use std::sync::Arc;
+
+use waybill_protocol::{CursorValue, Kind, Progress, Slice, StreamRead, StreamSelection, StreamState};
 
 use super::fixture::{Fixture, eventually};
 
@@ -60,6 +62,31 @@ async fn a_snapshot_is_given_up_with_its_ranges_and_at_the_end() {
     assert_eq!(fixture.psql(HELD), "1", "the first is held no more");
     fixture.source.close().await;
     eventually("the end of the snapshot", || fixture.psql(HELD) == "0").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_by_cursor_does_not_take_the_snapshot_for_a_stranger() {
+    let (fixture, read) = large("split_own").await;
+    fixture.psql("CREATE TABLE small (id int8 PRIMARY KEY); INSERT INTO small VALUES (1), (2)");
+    assert_eq!(fixture.plan(&read).await.len(), 2);
+    let small = fixture.by(StreamSelection::named("public.small"), "id").await;
+    let sent = fixture.read(&small, &StreamState::default()).await.unwrap();
+    let state = sent.state();
+    assert!(state.open.is_empty() && state.floor == Some(CursorValue::Int(2)), "{state:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_table_is_split_by_its_own_size() {
+    let (fixture, _) = large("split_sizes").await;
+    fixture.psql("CREATE TABLE a (id int8); CREATE TABLE z (id int8)");
+    let mut reads = Vec::new();
+    for name in ["public.z", "public.large", "public.a"] {
+        let found = fixture.stream(StreamSelection::named(name)).await;
+        reads.push(Arc::new(StreamRead { staged: true, parts: 3, ..found }));
+    }
+    let ids = |slices: &[Slice]| slices.iter().map(|slice| slice.id.clone()).collect::<Vec<_>>();
+    let slices = fixture.source.plan(&reads, &Progress::default()).await.unwrap();
+    assert_eq!(ids(&slices), ["public.large#1", "public.large#2", "public.z", "public.a"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

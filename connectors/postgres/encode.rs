@@ -22,7 +22,12 @@ use arrow_array::{
 use waybill_protocol::{Error, Logical, Result};
 
 /// What every binary COPY begins with (signature, flags, length of the extension) and ends with.
-pub(crate) const BINARY_FRAME: (&[u8], &[u8]) = (b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0", &[0xff, 0xff]);
+const BINARY_FRAME: (&[u8], &[u8]) = (b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0", &[0xff, 0xff]);
+
+/// What stands before the rows of a load and after them; `wire`: they come undecoded.
+pub(crate) fn frame(plan: &[ColumnPlan], wire: bool) -> (&'static [u8], &'static [u8]) {
+    if textual(plan) && !wire { (&[], &[]) } else { BINARY_FRAME }
+}
 
 /// The binary forms that columns take; several types share one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -248,11 +253,6 @@ impl<'a> Rows<'a> {
         let fields = fields.map_err(|e| Error::internal("too many columns for COPY").cause(e))?;
         let (rows, textual) = (batch.num_rows(), textual(plan));
         Ok(Rows { stream, plan, columns, keys_required, fields, next: 0, rows, ordinal, textual })
-    }
-
-    /// What stands before the rows and after them.
-    pub(crate) fn frame(&self) -> (&'static [u8], &'static [u8]) {
-        if self.textual { (&[], &[]) } else { BINARY_FRAME }
     }
 
     /// Appends rows to `out` until it holds `limit` bytes; `false` when none are left.

@@ -10,7 +10,7 @@ use waybill_protocol::{
 };
 
 use super::books::{books, explained, fence};
-use super::copy::{Rows, copy, copy_sql};
+use super::copy::{CHUNK, Copying, Statement, copy_sql};
 use super::desk::Desk;
 use super::evolve;
 use super::ledger;
@@ -27,7 +27,7 @@ struct Stream {
     load: StreamLoad,
     ready: Ready,
     merge: Option<Merge>,
-    copy: String,
+    copy: Statement,
     /// Rows written since the last commit.
     pending: u64,
     /// Whether the transaction has the temporary table.
@@ -37,9 +37,10 @@ struct Stream {
 pub(super) struct PgWriter {
     desk: Arc<Desk>,
     slice: String,
+    /// The transaction, unless rows are being copied in it.
     tx: Option<Tx>,
+    copying: Option<Copying>,
     streams: BTreeMap<String, Stream>,
-    buffer: Vec<u8>,
     /// A write or commit did not end well: until `abort`, nothing may be committed, because rows
     /// that were taken are gone.
     failed: bool,
@@ -51,7 +52,7 @@ impl PgWriter {
     pub(super) async fn open(desk: Arc<Desk>, slice: &str) -> Result<PgWriter> {
         let seat = desk.server.pool().seat(&desk.server.ctx).await?;
         let (slice, streams) = (slice.to_owned(), BTreeMap::new());
-        Ok(PgWriter { desk, slice, tx: None, streams, buffer: Vec::new(), failed: false, _seat: seat })
+        Ok(PgWriter { desk, slice, tx: None, copying: None, streams, failed: false, _seat: seat })
     }
 
     fn usable(&self) -> Result<()> {
@@ -73,9 +74,68 @@ impl PgWriter {
         }
     }
 
-    async fn send(&mut self, tx: &mut Tx, stream: &str, payload: &Payload) -> Result<()> {
+    /// Ends the copying: what was sent is in the transaction.
+    async fn settle(&mut self) -> Result<()> {
+        let Some(copying) = self.copying.take() else { return Ok(()) };
+        let (stream, sent) = (copying.stream.clone(), copying.sent);
+        let (tx, kept) = copying.end().await.map_err(|e| e.stream(&stream))?;
+        self.tx = Some(tx);
+        self.kept(&stream, kept, sent)
+    }
+
+    fn kept(&self, stream: &str, kept: u64, sent: u64) -> Result<()> {
+        if kept == sent {
+            return Ok(());
+        }
+        let table = self.streams.get(stream).map(|s| s.load.table.to_string()).unwrap_or_default();
+        Err(Error::data(format!("table {table} kept {kept} of {sent} rows"))
+            .stream(stream)
+            .hint("a trigger of the table drops rows: disable it, or load into another `table`"))
+    }
+
+    async fn send(&mut self, stream: &str, payload: Payload) -> Result<()> {
+        if self.copying.as_ref().is_some_and(|copying| copying.stream != stream) {
+            self.settle().await?;
+        }
+        let Some(s) = self.streams.get(stream) else {
+            return Err(Error::internal("rows of a stream that was not prepared"));
+        };
+        let sent = payload.rows();
+        // COPY has no form for rows without columns.
+        if s.ready.plan.is_empty() {
+            let kept = self.bare(stream, sent).await?;
+            return self.kept(stream, kept, sent);
+        }
+        let mut copying = match self.copying.take() {
+            Some(copying) => copying,
+            None => self.copy(stream).await?,
+        };
+        copying.sent += sent;
+        let Some(s) = self.streams.get_mut(stream) else { return Ok(()) };
+        match (payload, &s.load.wire) {
+            (Payload::Arrow(batch), None) => {
+                let ordinal = s.merge.as_ref().map(|_| i64::try_from(s.pending).unwrap_or(i64::MAX));
+                let mut rows = encode::Rows::new(stream, &s.ready.plan, &batch, s.load.upsert, ordinal)?;
+                let mut more = true;
+                while more {
+                    let mut chunk = Vec::with_capacity(CHUNK);
+                    more = rows.fill(&mut chunk, CHUNK)?;
+                    copying.push(chunk).await?;
+                }
+            }
+            (Payload::Wire(rows), Some(_)) => copying.push(rows.bytes).await?,
+            _ => return Err(Error::internal("a payload that this destination did not agree to")),
+        }
+        s.pending += sent;
+        self.copying = Some(copying);
+        Ok(())
+    }
+
+    /// Begins to copy rows of a stream.
+    async fn copy(&mut self, stream: &str) -> Result<Copying> {
+        let mut tx = self.transaction().await?;
         let Some(s) = self.streams.get_mut(stream) else {
-            return Err(Error::internal("rows of a stream that was not prepared").stream(stream));
+            return Err(Error::internal("rows of a stream that was not prepared"));
         };
         if let Some(merge) = s.merge.as_ref().filter(|_| !s.gathering) {
             tx.run(&merge.create).await.map_err(|e| match e.kind() {
@@ -84,35 +144,19 @@ impl PgWriter {
             })?;
             s.gathering = true;
         }
-        let ordinal = s.merge.as_ref().map(|_| i64::try_from(s.pending).unwrap_or(i64::MAX));
-        let sent = payload.rows();
-        let mut rows = match (payload, &s.load.wire) {
-            (Payload::Arrow(batch), None) => {
-                Rows::Encoded(encode::Rows::new(stream, &s.ready.plan, batch, s.load.upsert, ordinal)?)
-            }
-            (Payload::Wire(rows), Some(_)) => Rows::Wire(&rows.bytes),
-            _ => {
-                let what = "a payload that this destination did not agree to";
-                return Err(Error::internal(what).stream(stream));
-            }
-        };
-        let kept = match s.ready.plan.is_empty() {
-            false => copy(tx, &s.copy, &mut rows, &mut self.buffer).await?,
-            // COPY has no form for rows without columns.
-            true => {
-                let rows = i64::try_from(sent).unwrap_or(i64::MAX);
-                let sql =
-                    format!("INSERT INTO {} SELECT FROM generate_series(1, $1::bigint)", s.ready.place.sql());
-                tx.execute(&sql, Args::default().with(rows)?).await?
-            }
-        };
-        if kept != sent {
-            let table = &s.load.table;
-            return Err(Error::data(format!("table {table} kept {kept} of {sent} rows"))
-                .hint("a trigger of the table drops rows: disable it, or load into another `table`"));
-        }
-        s.pending += sent;
-        Ok(())
+        Ok(Copying::begin(tx, stream, s.copy.clone()))
+    }
+
+    /// Rows without columns; how many there are now.
+    async fn bare(&mut self, stream: &str, rows: u64) -> Result<u64> {
+        let mut tx = self.transaction().await?;
+        let Some(s) = self.streams.get_mut(stream) else { return Ok(0) };
+        let count = i64::try_from(rows).unwrap_or(i64::MAX);
+        let sql = format!("INSERT INTO {} SELECT FROM generate_series(1, $1::bigint)", s.ready.place.sql());
+        let kept = tx.execute(&sql, Args::default().with(count)?).await?;
+        s.pending += rows;
+        self.tx = Some(tx);
+        Ok(kept)
     }
 
     /// Rows that the new ones take the place of.
@@ -143,7 +187,9 @@ impl PgWriter {
         Ok(())
     }
 
-    async fn finish(&mut self, mut tx: Tx, commit: &Commit) -> Result<Receipt> {
+    async fn finish(&mut self, commit: &Commit) -> Result<Receipt> {
+        self.settle().await?;
+        let mut tx = self.transaction().await?;
         let mut receipt = Receipt::default();
         self.delete(&mut tx, commit, &mut receipt.gone).await?;
         for (name, s) in self.streams.iter().filter(|(_, s)| s.gathering) {
@@ -171,6 +217,12 @@ impl PgWriter {
         Ok(receipt)
     }
 
+    /// What an error comes from, once its transaction is gone.
+    async fn explained(&mut self, error: Error) -> Error {
+        drop((self.copying.take(), self.tx.take()));
+        explained(&self.desk, error).await.origin(Origin::Destination)
+    }
+
     fn forget_pending(&mut self) {
         for s in self.streams.values_mut() {
             s.pending = 0;
@@ -194,10 +246,11 @@ impl Writer for PgWriter {
         let ready = prepare::prepare(&self.desk, &self.slice, load).await?;
         let merge = (load.upsert && !ready.keyless).then(|| Merge::of(load, &ready));
         let wire = load.wire.is_some();
-        let copy = match &merge {
+        let sql = match &merge {
             Some(merge) => copy_sql(&merge.temp, &ready.plan, !wire, wire),
             None => copy_sql(&ready.place, &ready.plan, false, wire),
         };
+        let copy = Statement { sql, frame: encode::frame(&ready.plan, wire) };
         let stream = Stream { load: load.clone(), ready, merge, copy, pending: 0, gathering: false };
         self.streams.insert(load.stream.clone(), stream);
         Ok(())
@@ -209,12 +262,9 @@ impl Writer for PgWriter {
             return Ok(());
         }
         self.failed = true;
-        let mut tx = self.transaction().await?;
-        if let Err(error) = self.send(&mut tx, stream, &payload).await {
-            drop(tx);
-            return Err(explained(&self.desk, error).await.stream(stream).origin(Origin::Destination));
+        if let Err(error) = self.send(stream, payload).await {
+            return Err(self.explained(error).await.stream(stream));
         }
-        self.tx = Some(tx);
         self.failed = false;
         Ok(())
     }
@@ -222,10 +272,9 @@ impl Writer for PgWriter {
     async fn commit(&mut self, commit: &Commit) -> Result<Receipt> {
         self.usable()?;
         self.failed = true;
-        let tx = self.transaction().await?;
-        let receipt = match self.finish(tx, commit).await {
+        let receipt = match self.finish(commit).await {
             Ok(receipt) => receipt,
-            Err(error) => return Err(explained(&self.desk, error).await.origin(Origin::Destination)),
+            Err(error) => return Err(self.explained(error).await),
         };
         self.forget_pending();
         self.failed = false;
@@ -246,6 +295,9 @@ impl Writer for PgWriter {
     }
 
     async fn abort(&mut self) -> Result<()> {
+        if let Some(copying) = self.copying.take() {
+            copying.abort().await;
+        }
         if let Some(tx) = self.tx.take() {
             tx.rollback().await;
         }

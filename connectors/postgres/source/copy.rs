@@ -9,7 +9,7 @@ use waybill_protocol::event::{Body, Outcome};
 use waybill_protocol::outlet::{BATCH_BYTES, batch_rows};
 use waybill_protocol::{Error, Kind, Level, Outlet, Payload, Result};
 
-use super::passage::Passage;
+use super::passage::{self, Passage};
 use super::send::Sender;
 use crate::deadline;
 use crate::postgres::decode::{ColumnPlan, Decoder, Stop};
@@ -69,6 +69,14 @@ impl Intake {
         }
     }
 
+    /// The bytes of a batch.
+    fn enough(&self) -> usize {
+        match self {
+            Intake::Decode(_) => BATCH_BYTES / 2,
+            Intake::Pass(_) => passage::BATCH,
+        }
+    }
+
     fn ended(&self) -> bool {
         match self {
             Intake::Decode(decoder) => decoder.ended(),
@@ -115,7 +123,7 @@ impl Goal<'_> {
 
     fn due(&self, intake: &Intake) -> bool {
         let rows = intake.rows();
-        if intake.bytes() >= BATCH_BYTES / 2 || rows >= batch_rows() {
+        if intake.bytes() >= intake.enough() || rows >= batch_rows() {
             return true;
         }
         match self {

@@ -1,14 +1,15 @@
 //! Rows of a binary COPY that pass through undecoded: only their borders are looked at.
 
 use arrow_array::ArrayRef;
-use waybill_protocol::outlet::BATCH_BYTES;
 use waybill_protocol::{Result, WireRows};
 
 use crate::postgres::decode::{self, ColumnPlan, Stop, expected, take_i16, take_value, torn};
 
+/// The bytes of a batch: nothing is done per batch that would be worth more of them in memory.
+pub(super) const BATCH: usize = 1 << 20;
 /// Room that a gathered batch begins with, bytes: a batch and its last row, so that it need not be
 /// doubled for that.
-const ROOM: usize = BATCH_BYTES / 2 + (256 << 10);
+const ROOM: usize = BATCH + (64 << 10);
 
 /// Gathers whole rows.
 pub(super) struct Passage {

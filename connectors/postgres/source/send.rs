@@ -13,6 +13,8 @@ use super::window::Window;
 
 /// How long an ordered read goes on without a checkpoint.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
+/// The bytes after which it sends one sooner.
+const CHECKPOINT_BYTES: usize = 4 * BATCH_BYTES;
 
 /// Where the checkpoints of an ordered read come from.
 pub(super) struct Checkpoints<'a> {
@@ -73,7 +75,7 @@ impl<'a> Sender<'a> {
         self.bytes += payload.bytes();
         self.outlet.send(Message::Batch { stream: self.stream.to_owned(), payload }).await?;
         if let Some(state) = reached
-            && (self.bytes >= BATCH_BYTES
+            && (self.bytes >= CHECKPOINT_BYTES
                 || self.last.elapsed() >= CHECKPOINT_EVERY
                 || batch_rows() < BATCH_ROWS)
         {

@@ -37,7 +37,7 @@ fn main() {
     if wanted("start") {
         starts(&place);
     }
-    let server = PgServer::start(&["fsync=off", "max_wal_size=4GB"]);
+    let server = PgServer::start(&["fsync=off", "max_wal_size=4GB", "autovacuum=off"]);
     for database in ["src", "dst"] {
         server.database(database);
     }

@@ -10,7 +10,8 @@ use super::columns::column_type;
 use super::desk::Desk;
 use super::names::{Place, idents};
 use super::pg_type::PgType;
-use super::prepare::{RUN_ID_DEFAULT, take_turn};
+use super::prepare::take_turn;
+use super::run_id;
 use super::table::Table;
 use super::tx::{Args, Tx, state_of};
 use super::{declare, widen};
@@ -77,7 +78,7 @@ pub(super) fn changes(load: &StreamLoad, table: &Table, version: u32) -> Result<
         }
         // A default that is set apart leaves the rows that exist without a run.
         if !column.and_then(|c| c.default.as_deref()).is_some_and(|d| d.contains("waybill.run_id")) {
-            changes.push(format!("ALTER COLUMN {quoted} SET DEFAULT {RUN_ID_DEFAULT}"));
+            changes.push(format!("ALTER COLUMN {quoted} SET DEFAULT {}", run_id::DEFAULT));
         }
     }
     for name in declare::given_up(load) {

@@ -24,6 +24,7 @@ mod prepare;
 mod publish;
 mod records;
 mod refill;
+mod run_id;
 mod snapshots;
 mod table;
 mod tx;

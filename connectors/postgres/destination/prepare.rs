@@ -11,12 +11,9 @@ use super::patience::{LOCK_TIMEOUT, NOT_AVAILABLE, Tries};
 use super::pg_type::PgType;
 use super::table::{self, Table};
 use super::tx::{Args, Tx, state_of};
-use super::{declare, evolve, ledger, records, wire};
+use super::{declare, evolve, ledger, records, run_id, wire};
 use crate::postgres::encode::{ColumnPlan, Form};
 use crate::postgres::sql::ident;
-
-/// The default that gives a row its run.
-pub(super) const RUN_ID_DEFAULT: &str = "current_setting('waybill.run_id', true)";
 
 /// Where the rows of a load go, and how.
 #[derive(Debug, Clone)]
@@ -155,8 +152,8 @@ async fn create(
         .map(|(field, kind)| format!("{}{}", declare::column(field, kind, &collations), filled(field.name())))
         .collect();
     columns.extend(extra.iter().map(|(name, kind)| format!("{} {kind}", ident(name))));
-    if load.metadata {
-        columns.push(format!("{} text DEFAULT {RUN_ID_DEFAULT}", ident(RUN_ID_COLUMN)));
+    if load.metadata && !run_id::comes_last(load, columns.len(), tx.server().facts().version) {
+        columns.push(run_id::column());
     }
     if load.upsert && !load.key.is_empty() && !keyless {
         columns.push(format!("PRIMARY KEY ({})", idents(load.key.iter().map(String::as_str))));

@@ -16,7 +16,7 @@ use super::prepare::{in_use, may_change, take_turn};
 use super::refill::{refill, unlike};
 use super::table::{self, Table};
 use super::tx::{Args, Tx, state_of, waited};
-use super::{afterwards, carry, ledger, snapshots};
+use super::{afterwards, carry, ledger, run_id, snapshots};
 use crate::postgres::sql::ident;
 
 /// How long readers may hold up a swap before the rows are exchanged instead, which waits for no reader.
@@ -156,7 +156,10 @@ async fn finish_stage(desk: &Desk, load: &StreamLoad, place: &Place, stage: &Pla
     // The fence is not held meanwhile: the transaction that publishes reads it again.
     let mut tx = Tx::begin(&desk.server).await?;
     let open = snapshots::open(&mut tx).await?;
-    let staged = staged_table(&mut tx, load, stage).await?;
+    let mut staged = staged_table(&mut tx, load, stage).await?;
+    if run_id::add(&mut tx, load, stage, &staged).await? {
+        staged = staged_table(&mut tx, load, stage).await?;
+    }
     let target = table::describe(&mut tx, place).await?;
     let way = match &target {
         Some(target) => way(ties(&mut tx, target, &staged, load).await?),

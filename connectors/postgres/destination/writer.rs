@@ -174,7 +174,7 @@ impl PgWriter {
             // What this transaction has written itself is the new data. An old row may bear the
             // same transaction id by wrap-around, but then not this run's id.
             let mut new = format!("xmin::text = {own}");
-            if s.load.metadata {
+            if s.load.metadata && s.load.disposition == Disposition::Direct {
                 new = format!(
                     "{new} AND {} IS NOT DISTINCT FROM current_setting('waybill.run_id', true)",
                     ident(RUN_ID_COLUMN)

@@ -33,10 +33,11 @@ pub(super) async fn add(tx: &mut Tx, load: &StreamLoad, stage: &Place, staged: &
     if !load.metadata || staged.column(RUN_ID_COLUMN).is_some() {
         return Ok(false);
     }
+    // An earlier try may have added it and lost the answer: this one waits for it.
     let (table, column) = (stage.sql(), ident(RUN_ID_COLUMN));
     let run_id = literal(&tx.server().ctx.run_id);
     tx.run(&format!(
-        "ALTER TABLE {table} ADD COLUMN {column} text DEFAULT {run_id}; \
+        "ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {column} text DEFAULT {run_id}; \
          ALTER TABLE {table} ALTER COLUMN {column} SET DEFAULT {DEFAULT}"
     ))
     .await?;

@@ -7,6 +7,7 @@
 
 mod cut;
 pub mod follow;
+pub mod head;
 mod journal;
 pub mod line;
 pub mod log;
@@ -21,6 +22,7 @@ mod views;
 mod writer;
 
 pub use follow::follow;
+pub use head::Head;
 pub use line::{LINE_VERSION, Line};
 pub use log::{EventLog, HEARTBEAT, LogHeader, Reporter};
 pub use read::{Entry, Reader};

@@ -1,7 +1,9 @@
 //! `waybill runs …`: the runs there were, and what each left behind.
 
 pub(crate) mod archive;
+mod diff;
 mod events;
+mod explain;
 mod list;
 pub(crate) mod look;
 mod show;
@@ -21,6 +23,10 @@ pub enum RunsCommand {
     List(list::ListArgs),
     /// Show the record of a run: report, streams, phases, artifacts
     Show(show::ShowArgs),
+    /// Say what happened in a run, why, and what to do: the one answer
+    Explain(explain::ExplainArgs),
+    /// Say what differs between two runs
+    Diff(diff::DiffArgs),
     /// Show the event log of a run, or follow it while it grows
     Events(events::EventsArgs),
 }
@@ -30,6 +36,8 @@ pub async fn runs(terminal: &Terminal, project: &Project, command: RunsCommand) 
     match command {
         RunsCommand::List(args) => list::list(terminal, project, &args),
         RunsCommand::Show(args) => show::show(terminal, project, &args),
+        RunsCommand::Explain(args) => explain::explain(terminal, project, &args),
+        RunsCommand::Diff(args) => diff::diff(terminal, project, &args),
         RunsCommand::Events(args) => events::events(terminal, project, &args),
     }
 }

@@ -13,6 +13,7 @@ mod remedy;
 mod schema;
 mod settings;
 mod trail;
+mod trend;
 mod under_way;
 mod verdict;
 
@@ -25,6 +26,7 @@ pub use difference::{Area, Comparison, Difference, compare};
 pub use facts::{Decision, Facts, RunName, last_good};
 pub use moment::{Moment, Role};
 pub use remedy::Remedy;
+pub use trend::{Measure, Outlier, Sample, Spread, TREND_VERSION, Trend, sparkline, trend};
 pub use under_way::{Doing, UnderWay};
 
 use crate::history::{Archive, RunEntry};

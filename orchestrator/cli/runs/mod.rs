@@ -7,6 +7,7 @@ mod explain;
 mod list;
 pub(crate) mod look;
 mod show;
+mod stats;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +28,8 @@ pub enum RunsCommand {
     Explain(explain::ExplainArgs),
     /// Say what differs between two runs
     Diff(diff::DiffArgs),
+    /// Show the history of a connection: rows, seconds and rate, and which runs are out of line
+    Stats(stats::StatsArgs),
     /// Show the event log of a run, or follow it while it grows
     Events(events::EventsArgs),
 }
@@ -38,6 +41,7 @@ pub async fn runs(terminal: &Terminal, project: &Project, command: RunsCommand) 
         RunsCommand::Show(args) => show::show(terminal, project, &args),
         RunsCommand::Explain(args) => explain::explain(terminal, project, &args),
         RunsCommand::Diff(args) => diff::diff(terminal, project, &args),
+        RunsCommand::Stats(args) => stats::stats(terminal, project, &args),
         RunsCommand::Events(args) => events::events(terminal, project, &args),
     }
 }

@@ -9,7 +9,7 @@ use waybill_protocol::{ErrorRecord, Kind, Origin};
 use super::moment::short;
 use super::trail::{Fault, Trail};
 use crate::events::render::visible;
-use crate::summary::units::{bytes, clock, counted, duration};
+use crate::summary::units::{bytes, counted, duration};
 use crate::summary::{RunStatus, Summary};
 
 /// The first cause, and where it struck.
@@ -115,9 +115,11 @@ fn failed(summary: &Summary, trail: Option<&Trail>) -> Cause {
 
 /// What failed, the deepest reason that says more, and the class.
 pub(super) fn sentence(error: &ErrorRecord) -> String {
-    let mut text = visible(&error.message);
     let more = |cause: &&String| !cause.is_empty() && !error.message.contains(cause.as_str());
-    if let Some(cause) = error.cause.iter().rev().find(more) {
+    let causes: Vec<&String> = error.cause.iter().filter(more).collect();
+    let mut text = visible(&error.message);
+    // The nearest reason and the deepest one; those between say how it came up.
+    for cause in causes.first().into_iter().chain(causes.last().filter(|_| causes.len() > 1)) {
         text.push_str(&format!(" — {}", visible(&short(cause))));
     }
     let side = match error.origin {
@@ -182,11 +184,12 @@ pub(super) fn place(cause: &Cause) -> Option<String> {
     let mut parts = Vec::new();
     parts.extend(cause.stream.as_ref().map(|stream| format!("stream {}", visible(stream))));
     parts.extend(cause.phase.map(|phase| format!("phase {}", phase.word())));
-    parts.extend(cause.attempt.map(|attempt| match attempt {
-        1 => "attempt 1".to_owned(),
-        more => format!("attempt {more}, the last"),
+    // Before the streams there are no attempts to tell apart, unless there were several.
+    parts.extend(cause.attempt.and_then(|attempt| match attempt {
+        1 => cause.stream.as_ref().map(|_| "attempt 1".to_owned()),
+        more => Some(format!("attempt {more}, the last")),
     }));
-    parts.extend(cause.t_ms.map(|ms| format!("at {} of the run", clock(ms))));
+    parts.extend(cause.t_ms.map(|ms| format!("{} into the run", duration(ms))));
     parts.extend(cause.seq.map(|seq| format!("line {seq} of its log")));
     (!parts.is_empty()).then(|| parts.join(", "))
 }

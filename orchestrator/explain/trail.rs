@@ -79,8 +79,12 @@ impl Track {
             Some(Body::RetryScheduled { delay_ms, .. }) => {
                 self.retries += 1;
                 self.waits = Some((moment(Role::Survived), line.t_ms.saturating_add(*delay_ms)));
-                self.remember(moment(Role::Survived));
+                // Of a stream the failure was told just before.
+                if line.error.is_some() {
+                    self.remember(moment(Role::Survived));
+                }
             }
+            Some(Body::StreamAttemptFailed { .. }) => self.remember(moment(Role::Survived)),
             Some(Body::LockWaited { lock, ms }) => {
                 self.blocked = Some((moment(Role::Before), lock.clone(), *ms));
                 self.remember(moment(Role::Before));

@@ -26,6 +26,7 @@ pub(super) fn verdict(known: &Known<'_>) -> Vec<String> {
     let mut lines = vec![verdict_line(summary)];
     match summary.status {
         RunStatus::Running => {
+            lines = vec![running(known)];
             let doing = known.under_way.iter().take(2).map(|way| way.text.clone()).collect::<Vec<_>>();
             let doing =
                 if doing.is_empty() { "nothing that was announced".to_owned() } else { doing.join("; ") };
@@ -47,6 +48,23 @@ pub(super) fn verdict(known: &Known<'_>) -> Vec<String> {
         }
     }
     lines
+}
+
+/// Its duration is that up to now, not to its last event.
+fn running(known: &Known<'_>) -> String {
+    let summary = known.summary;
+    let presumed = if summary.presumed { " (presumed)" } else { "" };
+    let started = DateTime::parse_from_rfc3339(&summary.started_at).ok();
+    let age = started.and_then(|started| (known.now - started.with_timezone(&Utc)).to_std().ok());
+    let lasted = age.map(|age| duration(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)));
+    format!(
+        "{} is running{presumed} for {}: {} committed so far ({} → {})",
+        summary.connection,
+        lasted.unwrap_or_else(|| "an unknown time".to_owned()),
+        counted(summary.rows(), "row"),
+        summary.source,
+        summary.destination
+    )
 }
 
 fn whereabouts(known: &Known<'_>, cause: &Cause) -> Option<String> {

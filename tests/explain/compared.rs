@@ -69,7 +69,7 @@ fn changed_settings_columns_and_rows_are_named_one_by_one() {
     ] {
         assert!(notable.iter().any(|known| known.starts_with(text)), "no {text:?} in {notable:#?}");
     }
-    assert!(texts(&comparison, false).iter().any(|text| text.contains("t: 1 row, before 2")), "{comparison}");
+    assert!(texts(&comparison, false).iter().any(|text| text.contains("t: read from 2")), "{comparison}");
     assert_eq!(
         (&comparison["before"]["status"], comparison["unknown"].is_null()),
         (&json!("succeeded"), true)

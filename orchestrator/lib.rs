@@ -8,6 +8,7 @@ pub mod bundle;
 pub mod cli;
 pub mod demo;
 pub mod events;
+pub mod explain;
 pub mod history;
 pub mod manage;
 pub mod menu;

@@ -8,6 +8,7 @@
 mod cut;
 pub mod follow;
 pub mod gate;
+pub mod head;
 mod journal;
 pub mod line;
 pub mod log;
@@ -22,6 +23,7 @@ mod views;
 mod writer;
 
 pub use follow::follow;
+pub use head::Head;
 pub use line::{LINE_VERSION, Line};
 pub use log::{EventLog, HEARTBEAT, LogHeader, Reporter};
 pub use read::{Entry, Reader};

@@ -9,6 +9,9 @@ use super::line::Line;
 /// The longest line that is read; a longer one is bad and passed over.
 const LONGEST: u64 = 16 << 20;
 
+/// How much of a file is read at once.
+const AHEAD: usize = 128 << 10;
+
 /// What a log holds.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Entry {
@@ -43,7 +46,7 @@ pub struct Reader<R> {
 impl Reader<BufReader<File>> {
     /// Opens a log.
     pub fn open(path: &Path) -> io::Result<Reader<BufReader<File>>> {
-        Ok(Reader::new(BufReader::new(File::open(path)?)))
+        Ok(Reader::new(BufReader::with_capacity(AHEAD, File::open(path)?)))
     }
 }
 
@@ -57,8 +60,18 @@ impl<R: BufRead> Reader<R> {
         Entry::Bad { line_no: self.line_no, why: why.into() }
     }
 
+    /// The next entry of those that are wanted; a whole line that is not is passed over unparsed.
+    pub fn next_wanted(&mut self, mut wanted: impl FnMut(&[u8]) -> bool) -> Option<Entry> {
+        if self.done {
+            return None;
+        }
+        let entry = self.entry(&mut wanted);
+        self.done |= entry.is_none();
+        entry
+    }
+
     /// The next entry, blank lines passed over; `None` at the end.
-    fn entry(&mut self) -> Option<Entry> {
+    fn entry(&mut self, wanted: &mut dyn FnMut(&[u8]) -> bool) -> Option<Entry> {
         loop {
             self.buffer.clear();
             self.line_no += 1;
@@ -77,7 +90,7 @@ impl<R: BufRead> Reader<R> {
             let Some(line) = self.buffer.strip_suffix(b"\n") else {
                 return Some(if read == LONGEST { self.overlong() } else { self.tail(start) });
             };
-            if !line.trim_ascii().is_empty() {
+            if !line.trim_ascii().is_empty() && wanted(line) {
                 let parsed = Line::parse(line);
                 return Some(parsed.map_or_else(|why| self.bad(why), |line| Entry::Line(Box::new(line))));
             }
@@ -117,12 +130,7 @@ impl<R: BufRead> Iterator for Reader<R> {
     type Item = Entry;
 
     fn next(&mut self) -> Option<Entry> {
-        if self.done {
-            return None;
-        }
-        let entry = self.entry();
-        self.done |= entry.is_none();
-        entry
+        self.next_wanted(|_| true)
     }
 }
 

@@ -2,11 +2,14 @@
 
 pub(crate) mod archive;
 mod bundle;
+mod diff;
 mod events;
+mod explain;
 mod list;
 pub(crate) mod look;
 mod prune;
 mod show;
+mod stats;
 #[cfg(test)]
 mod tests;
 
@@ -25,6 +28,12 @@ pub enum RunsCommand {
     List(list::ListArgs),
     /// Show the record of a run: report, streams, phases, artifacts
     Show(show::ShowArgs),
+    /// Say what happened in a run, why, and what to do: the one answer
+    Explain(explain::ExplainArgs),
+    /// Say what differs between two runs
+    Diff(diff::DiffArgs),
+    /// Show the history of a connection: rows, seconds and rate, and which runs are out of line
+    Stats(stats::StatsArgs),
     /// Show the event log of a run, or follow it while it grows
     Events(events::EventsArgs),
     /// Put the record of a run into one file, to be looked at elsewhere
@@ -54,6 +63,9 @@ pub async fn runs(terminal: &Terminal, project: &Project, args: RunsArgs) -> Res
     match args.command {
         RunsCommand::List(args) => list::list(terminal, project, &args),
         RunsCommand::Show(args) => show::show(terminal, project, &args),
+        RunsCommand::Explain(args) => explain::explain(terminal, project, &args),
+        RunsCommand::Diff(args) => diff::diff(terminal, project, &args),
+        RunsCommand::Stats(args) => stats::stats(terminal, project, &args),
         RunsCommand::Events(args) => events::events(terminal, project, &args),
         RunsCommand::Bundle(args) => bundle::bundle(terminal, project, &args).await,
         RunsCommand::Prune(args) => prune::prune(terminal, project, &args),

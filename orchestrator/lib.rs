@@ -10,6 +10,7 @@ pub mod events;
 pub mod history;
 pub mod manage;
 pub mod menu;
+pub mod page;
 pub mod run;
 pub mod secrets;
 pub mod store;

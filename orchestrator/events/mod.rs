@@ -7,23 +7,29 @@
 
 mod cut;
 pub mod follow;
+pub mod head;
 mod journal;
 pub mod line;
 pub mod log;
 pub mod memory;
+pub mod nest;
 pub mod read;
 pub mod redact;
 pub mod render;
 mod rules;
 pub mod schema;
+pub mod sieve;
 pub mod spans;
 mod views;
 mod writer;
 
-pub use follow::follow;
+pub use follow::{follow, follow_pieces};
+pub use head::Head;
 pub use line::{LINE_VERSION, Line};
 pub use log::{EventLog, HEARTBEAT, LogHeader, Reporter};
-pub use read::{Entry, Reader};
+pub use nest::Nest;
+pub use read::{Entry, Piece, Reader};
 pub use redact::{MASK, Redactor, Strength};
-pub use render::render_line;
+pub use render::{render_line, render_nested};
+pub use sieve::{Sieve, Wanted};
 pub use spans::{OpenSpan, OpenSpans, open_spans};

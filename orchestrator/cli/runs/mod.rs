@@ -4,9 +4,12 @@ pub(crate) mod archive;
 mod events;
 mod list;
 pub(crate) mod look;
+mod replay;
+mod report;
 mod show;
 #[cfg(test)]
 mod tests;
+mod told;
 
 use clap::Subcommand;
 use waybill_protocol::Result;
@@ -23,6 +26,10 @@ pub enum RunsCommand {
     Show(show::ShowArgs),
     /// Show the event log of a run, or follow it while it grows
     Events(events::EventsArgs),
+    /// Write the record of a run as a page for a browser: one file that needs nothing else
+    Report(report::ReportArgs),
+    /// Show a run again as it looked live
+    Replay(replay::ReplayArgs),
 }
 
 /// Runs one of the commands.
@@ -31,5 +38,7 @@ pub async fn runs(terminal: &Terminal, project: &Project, command: RunsCommand) 
         RunsCommand::List(args) => list::list(terminal, project, &args),
         RunsCommand::Show(args) => show::show(terminal, project, &args),
         RunsCommand::Events(args) => events::events(terminal, project, &args),
+        RunsCommand::Report(args) => report::report(terminal, project, &args),
+        RunsCommand::Replay(args) => replay::replay(terminal, project, &args).await,
     }
 }

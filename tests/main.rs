@@ -26,6 +26,7 @@ mod manage;
 mod menu;
 mod model;
 mod overwrite;
+mod page;
 mod passthrough;
 mod postgres;
 mod preflight;

@@ -53,7 +53,7 @@ pub(super) fn section(html: &mut Html, summary: &Summary, gathered: &Gathered) {
                 ("between source and destination", gathered.queue.points()),
             ],
             about: format!(
-                "peak {}, {} of it on the way",
+                "peak {}, {} on the way",
                 size(summary.stats.peak_memory_bytes as f64),
                 crate::summary::units::counted(gathered.memory.samples, "sample")
             ),

@@ -162,7 +162,8 @@ pub(super) fn faults(html: &mut Html, summary: &Summary) {
         html.markup("</ul></div>\n");
     }
     if let Some(next) = next {
-        html.around("<p class=\"next data\">", &cut(&next, LETTERS), "</p>\n");
+        let next = next.strip_prefix("next: ").unwrap_or(&next);
+        html.around("<p class=\"next data\">Next: ", &cut(next, LETTERS), "</p>\n");
     }
     html.markup("</section>\n");
 }

@@ -1,6 +1,7 @@
 //! Tables: streams, state, warnings, settings, artifacts.
 
 use serde_json::Value;
+use waybill_protocol::event::Counts;
 
 use super::Subject;
 use super::head::more;
@@ -29,31 +30,54 @@ pub(super) fn streams(html: &mut Html, summary: &Summary) {
         return;
     }
     html.markup("<div class=\"wide\" role=\"region\" aria-label=\"Streams\" tabindex=\"0\"><table><thead><tr><th scope=\"col\">stream</th><th scope=\"col\">how it ended</th><th scope=\"col\">how</th><th scope=\"col\">table</th>");
-    for head in [
-        "read",
-        "loaded",
-        "known already",
-        "rejected",
-        "changed to fit",
-        "volume",
-        "took",
-        "rate",
-        "commits",
-        "attempts",
-    ] {
+    let columns = columns(summary);
+    for (head, _) in &columns {
         html.around("<th scope=\"col\" class=\"n\">", head, "</th>");
     }
     html.markup("</tr></thead><tbody>\n");
-    let left_out = html
-        .within(STREAMS, &summary.stats.streams, |html, (name, stats)| stream(html, summary, name, stats));
+    let left_out = html.within(STREAMS, &summary.stats.streams, |html, (name, stats)| {
+        stream(html, summary, &columns, name, stats)
+    });
     html.markup("</tbody></table></div>\n");
     more(html, left_out as u64, "<p class=\"soft\">Streams: ", "</p>");
     html.markup("</section>\n");
 }
 
-fn stream(html: &mut Html, summary: &Summary, name: &str, stats: &StreamStats) {
+/// A column of figures: its head, and what it says of a stream.
+type Column = (&'static str, fn(&StreamStats, &Counts) -> String);
+
+/// The columns of figures; those in which no stream has anything are left out.
+fn columns(summary: &Summary) -> Vec<Column> {
+    let any = |of: fn(&Counts) -> u64| summary.progress_counts.values().any(|counts| of(counts) > 0);
+    let mut columns: Vec<Column> =
+        vec![("read", |_, counts| count(counts.rows_read)), ("loaded", |stats, _| count(stats.figures.rows))];
+    if any(|counts| counts.rows_known) {
+        columns.push(("known already", |_, counts| count(counts.rows_known)));
+    }
+    if any(|counts| counts.rows_rejected) {
+        columns.push(("rejected", |_, counts| count(counts.rows_rejected)));
+    }
+    if any(|counts| counts.values_coerced) {
+        columns.push(("changed to fit", |_, counts| count(counts.values_coerced)));
+    }
+    if any(|counts| counts.rows_null_cursor) {
+        columns.push(("without cursor", |_, counts| count(counts.rows_null_cursor)));
+    }
+    columns.extend::<[Column; 5]>([
+        ("volume", |stats, _| bytes(stats.figures.bytes)),
+        ("took", |stats, _| duration((stats.figures.seconds * 1000.0).round() as u64)),
+        ("rate", |stats, _| {
+            let figures = &stats.figures;
+            if figures.seconds > 0.0 { per_second(figures.rows_per_second, count) } else { String::new() }
+        }),
+        ("commits", |_, counts| count(counts.commits)),
+        ("attempts", |stats, _| stats.attempts.to_string()),
+    ]);
+    columns
+}
+
+fn stream(html: &mut Html, summary: &Summary, columns: &[Column], name: &str, stats: &StreamStats) {
     let counts = summary.progress_counts.get(name).copied().unwrap_or_default();
-    let figures = &stats.figures;
     let word = outcome(stats, summary.status);
     html.around("<tr><th scope=\"row\" class=\"data\">", &cut(name, NAME), "</th>");
     html.markup(match word {
@@ -68,21 +92,8 @@ fn stream(html: &mut Html, summary: &Summary, name: &str, stats: &StreamStats) {
     };
     html.around("<td>", &how, "</td>");
     html.around("<td class=\"data\">", &cut(stats.table.as_deref().unwrap_or_default(), NAME), "</td>");
-    let rate = if figures.seconds > 0.0 { per_second(figures.rows_per_second, count) } else { String::new() };
-    let some = |number: u64| if number == 0 { String::new() } else { count(number) };
-    for cell in [
-        count(counts.rows_read),
-        count(figures.rows),
-        some(counts.rows_known),
-        some(counts.rows_rejected),
-        some(counts.values_coerced),
-        bytes(figures.bytes),
-        duration((figures.seconds * 1000.0).round() as u64),
-        rate,
-        count(counts.commits),
-        stats.attempts.to_string(),
-    ] {
-        html.around("<td class=\"n\">", &cell, "</td>");
+    for (_, cell) in columns {
+        html.around("<td class=\"n\">", &cell(stats, &counts), "</td>");
     }
     html.markup("</tr>\n");
     if stats.rows_unpublished > 0 {
@@ -90,7 +101,7 @@ fn stream(html: &mut Html, summary: &Summary, name: &str, stats: &StreamStats) {
             "{} rows stand in a staging table that was never published: the table is as it was",
             count(stats.rows_unpublished)
         );
-        html.around("<tr><td></td><td colspan=\"13\" class=\"warn\">", &what, "</td></tr>\n");
+        html.around("<tr><td></td><td colspan=\"12\" class=\"warn\">", &what, "</td></tr>\n");
     }
 }
 

@@ -27,7 +27,7 @@ pub struct ReportArgs {
     #[arg(value_name = "RUN", default_value = "last", allow_hyphen_values = true)]
     run: String,
     /// The file to write; - for standard output
-    #[arg(long = "out", short, value_name = "FILE", default_value = "report.html")]
+    #[arg(short = 'o', long = "out", value_name = "FILE", default_value = "report.html")]
     file: PathBuf,
     /// Replace the file if it is there
     #[arg(long)]

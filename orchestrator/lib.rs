@@ -7,6 +7,7 @@
 pub mod cli;
 pub mod demo;
 pub mod events;
+pub mod explain;
 pub mod history;
 pub mod manage;
 pub mod menu;

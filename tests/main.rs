@@ -14,6 +14,7 @@ mod destinations;
 mod disk;
 mod doctor;
 mod exact;
+mod explain;
 mod faces;
 mod files_to_sqlite;
 mod fixture;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+pub(crate) use crate::store::name::quoted;
 use crate::store::project::{Origin, Project};
 
 /// A command of this program; with the project's place where that was given by a flag.
@@ -14,16 +15,6 @@ pub(crate) fn command(project: &Project, words: &str) -> String {
         text.push_str(&format!(" {flag} {}", quoted(&path.to_string_lossy())));
     }
     text
-}
-
-/// A word as a shell takes it.
-pub(crate) fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
 }
 
 #[cfg(test)]

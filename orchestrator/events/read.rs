@@ -139,6 +139,16 @@ impl<R: BufRead> Reader<R> {
         })
     }
 
+    /// The next entry of those that are wanted; a whole line that is not is passed over unparsed.
+    pub fn next_wanted(&mut self, mut wanted: impl FnMut(&[u8]) -> bool) -> Option<Entry> {
+        loop {
+            match self.piece()? {
+                Piece::Line { bytes, .. } if !wanted(bytes) => {}
+                piece => return Some(piece.entry()),
+            }
+        }
+    }
+
     /// Passes over the rest of a line that is too long.
     fn overlong(&mut self) -> Piece<'static> {
         loop {

@@ -27,6 +27,7 @@ pub(super) fn header(html: &mut Html, subject: &Subject<'_>, gathered: &Gathered
     for link in [
         "<li><a href=\"#timeline\">Time line</a></li>",
         "<li><a href=\"#curves\">Curves</a></li>",
+        "<li><a href=\"#differences\">Differences</a></li>",
         "<li><a href=\"#streams\">Streams</a></li>",
         "<li><a href=\"#state\">State</a></li>",
         "<li><a href=\"#warnings\">Warnings</a></li>",
@@ -92,7 +93,8 @@ fn is_given(value: &serde_json::Value) -> bool {
         || value.as_object().is_some_and(serde_json::Map::is_empty))
 }
 
-fn moment(text: &str) -> String {
+/// A moment of the record, for people.
+pub(super) fn moment(text: &str) -> String {
     let known = chrono::DateTime::parse_from_rfc3339(text).map(|moment| stamp(&moment.to_utc()));
     known
         .ok()

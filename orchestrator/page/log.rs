@@ -13,7 +13,7 @@ use crate::events::Line;
 use crate::summary::units::{clock, count, counted};
 
 /// Bytes of all rows.
-const ROWS: usize = 330 << 10;
+const ROWS: usize = 300 << 10;
 /// Letters of a message, and of an event's data.
 const MESSAGE: usize = 2_000;
 const DATA: usize = 1_500;

@@ -4,6 +4,7 @@
 //! place (`html`); each section has a budget of bytes, so that the page stays below a megabyte
 //! whatever the run was, and says what it left out.
 
+mod compare;
 mod curves;
 mod gather;
 mod head;
@@ -23,6 +24,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
+use crate::explain::Comparison;
 use crate::summary::Summary;
 use gather::Gathered;
 use html::Html;
@@ -41,6 +43,8 @@ pub struct Subject<'a> {
     pub summary: &'a Summary,
     /// Its event log, where it is still there.
     pub log: Option<&'a Path>,
+    /// What differs from the last good run before it, where there is one.
+    pub comparison: Option<&'a Comparison>,
     /// What the run left on disk: kind, path, whether it is there.
     pub artifacts: Vec<(String, PathBuf, bool)>,
     /// When the page is made, for people.
@@ -68,6 +72,7 @@ fn draw(subject: &Subject<'_>, gathered: Gathered) -> String {
     head::faults(&mut html, summary);
     timeline::section(&mut html, &gathered);
     curves::section(&mut html, summary, &gathered);
+    compare::section(&mut html, subject);
     tables::streams(&mut html, summary);
     tables::state(&mut html, summary);
     tables::warnings(&mut html, summary);

@@ -10,7 +10,14 @@ const RUDE: &str = "</script><script>alert(1)</script><!-- ]]> \"'&\u{1b}[2J\u{2
 fn page_of(log: &Path) -> String {
     let summary = rebuild(log).unwrap().summary();
     let artifacts = vec![("log".to_owned(), log.to_owned(), true)];
-    page(&Subject { summary: &summary, log: Some(log), artifacts, made: "today".to_owned() }).unwrap()
+    page(&Subject {
+        summary: &summary,
+        log: Some(log),
+        comparison: None,
+        artifacts,
+        made: "today".to_owned(),
+    })
+    .unwrap()
 }
 
 #[test]

@@ -38,8 +38,8 @@ fn was(rows: u64) -> String {
     format!("{} {}", counted(rows, "row"), if rows == 1 { "was" } else { "were" })
 }
 
-/// How the run ended, in a sentence.
-pub(crate) fn verdict(summary: &Summary) -> String {
+/// How a run stands or ended, in one line.
+pub fn verdict(summary: &Summary) -> String {
     let total = &summary.stats.total;
     let name = &summary.connection;
     let took = duration((total.seconds * 1000.0).round() as u64);

@@ -1,12 +1,15 @@
 //! `waybill runs …`: the runs there were, and what each left behind.
 
 pub(crate) mod archive;
+mod diff;
 mod events;
+mod explain;
 mod list;
 pub(crate) mod look;
 mod replay;
 mod report;
 mod show;
+mod stats;
 #[cfg(test)]
 mod tests;
 mod told;
@@ -24,6 +27,12 @@ pub enum RunsCommand {
     List(list::ListArgs),
     /// Show the record of a run: report, streams, phases, artifacts
     Show(show::ShowArgs),
+    /// Say what happened in a run, why, and what to do: the one answer
+    Explain(explain::ExplainArgs),
+    /// Say what differs between two runs
+    Diff(diff::DiffArgs),
+    /// Show the history of a connection: rows, seconds and rate, and which runs are out of line
+    Stats(stats::StatsArgs),
     /// Show the event log of a run, or follow it while it grows
     Events(events::EventsArgs),
     /// Write the record of a run as a page for a browser: one file that needs nothing else
@@ -37,6 +46,9 @@ pub async fn runs(terminal: &Terminal, project: &Project, command: RunsCommand) 
     match command {
         RunsCommand::List(args) => list::list(terminal, project, &args),
         RunsCommand::Show(args) => show::show(terminal, project, &args),
+        RunsCommand::Explain(args) => explain::explain(terminal, project, &args),
+        RunsCommand::Diff(args) => diff::diff(terminal, project, &args),
+        RunsCommand::Stats(args) => stats::stats(terminal, project, &args),
         RunsCommand::Events(args) => events::events(terminal, project, &args),
         RunsCommand::Report(args) => report::report(terminal, project, &args),
         RunsCommand::Replay(args) => replay::replay(terminal, project, &args).await,

@@ -13,6 +13,7 @@ use super::look::to_second;
 use crate::cli::next::quoted;
 use crate::cli::terminal::Terminal;
 use crate::events::line::stamp;
+use crate::explain::{Comparison, Facts, compare, last_good};
 use crate::history::{RunEntry, with_archive};
 use crate::page::{Subject, page};
 use crate::store::atomic::write_atomic;
@@ -40,12 +41,15 @@ pub(super) fn report(terminal: &Terminal, project: &Project, args: &ReportArgs) 
     if !standard {
         refuse_other(&args.file, args.force)?;
     }
-    let (entry, summary) = with_archive(project, |archive| {
+    let (entry, summary, comparison) = with_archive(project, |archive| {
         let entry = resolve(archive, &args.run)?;
-        let summary = archive.show(&entry)?;
-        Ok((entry, summary))
+        let facts = Facts::of(archive, &entry)?;
+        let runs = archive.list(None)?;
+        let good = last_good(&runs, &entry).and_then(|good| Facts::of(archive, good).ok());
+        let comparison = good.map(|good| compare(&good, &facts));
+        Ok((entry, facts.summary, comparison))
     })?;
-    let text = text(&entry, &summary)?;
+    let text = text(&entry, &summary, comparison.as_ref())?;
     if standard {
         terminal.out(&text)?;
         return Ok(0);
@@ -78,7 +82,7 @@ fn refuse_other(file: &Path, force: bool) -> Result<()> {
     Ok(())
 }
 
-fn text(entry: &RunEntry, summary: &Summary) -> Result<String> {
+fn text(entry: &RunEntry, summary: &Summary, comparison: Option<&Comparison>) -> Result<String> {
     let mut artifacts: Vec<(String, PathBuf)> =
         summary.artifacts.iter().map(|(kind, path)| (kind.clone(), PathBuf::from(path))).collect();
     // What was moved or restored lies elsewhere than the run says.
@@ -94,6 +98,7 @@ fn text(entry: &RunEntry, summary: &Summary) -> Result<String> {
     let subject = Subject {
         summary,
         log: entry.log_path.as_deref(),
+        comparison,
         artifacts: artifacts.into_iter().map(there).collect(),
         made: format!("{} UTC", to_second(&stamp(&Utc::now()))),
     };

@@ -172,6 +172,12 @@ impl Lanes {
     pub(super) fn apply(&mut self, line: &Line) {
         match (&line.body, &line.span, line.phase) {
             (Some(Body::PhaseStarted {}), Some(span), Some(phase)) => {
+                // A step ends before the next one begins, whether that can be read or not.
+                for (_, at) in self.open.drain() {
+                    if let Some(before) = self.phases.get_mut(at) {
+                        before.to = Some(line.t_ms);
+                    }
+                }
                 self.open.insert(span.clone(), self.phases.len());
                 let name = phase.word().to_owned();
                 self.phases.push(Bar { name, from: line.t_ms, to: None, look: Look::Open });

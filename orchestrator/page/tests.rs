@@ -40,7 +40,7 @@ fn a_page_says_how_it_ended_and_allows_nothing_but_its_own_style_and_script() {
         "Next: waybill run crm",
         "2024-05-01 → 2024-05-09",
         "id=\"timeline\"",
-        "All 8 events of the log.",
+        "All 10 events of the log.",
         "default-src 'none'",
     ] {
         let part = part.replace('\'', "&#39;");

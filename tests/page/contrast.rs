@@ -21,7 +21,8 @@ const WORST: &str = r##"(() => {
   }
   for (const e of document.querySelectorAll("rect, polyline, circle, line.one, line.two")) {
     const style = getComputedStyle(e);
-    judge(style.fill !== "none" ? style.fill : style.stroke, e, 3, "drawn");
+    const line = e.localName === "line" || style.fill === "none";
+    judge(line ? style.stroke : style.fill, e, 3, "drawn");
   }
   return { seen, bad: Array.from(new Set(bad)) };
 })()"##;

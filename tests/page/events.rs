@@ -28,7 +28,8 @@ fn lines_are_moved_in_under_their_span() {
         ("public.orders  first load", 1),
         ("public.orders  incremental merge", 1),
         ("public.orders  warning: connection reset", 2),
-        ("public.orders  60 rows loaded", 1),
+        ("public.items  40 rows loaded", 1),
+        ("public.broken  committed 3 rows", 2),
         ("run partial", 0),
     ] {
         assert_eq!(inset(&out, text), depth * 2, "{text}: {out}");
@@ -103,13 +104,15 @@ fn torn_and_missing_lines_are_shown_in_their_place() {
         "… line 3 cannot be read: no JSON object",
         "… 2 lines are missing (5 to 6)",
         "… line 6 cannot be read",
-        "… torn line (28 bytes)",
+        "… torn line (27 bytes)",
         "interrupted: incremental append into s (since ",
         "interrupted: read … (since ",
         "… the log ends here, without run.finished",
     ] {
         assert!(out.contains(part), "{part}: {out}");
     }
+    // Of a step whose end cannot be read the next one tells that it ended.
+    assert_eq!(out.matches("interrupted:").count(), 2, "{out}");
     assert!(out.find("line 3 cannot") < out.find("2 lines are missing"), "{out}");
     // Whoever parses the lines gets lines.
     let raw = events(&project, &["--raw"]);
@@ -118,7 +121,7 @@ fn torn_and_missing_lines_are_shown_in_their_place() {
         "{}",
         raw.out
     );
-    assert!(raw.err.contains("the log: torn line (28 bytes)"), "{}", raw.err);
+    assert!(raw.err.contains("the log: torn line (27 bytes)"), "{}", raw.err);
     // A filter says nothing of spans that it does not want.
     let other = events(&project, &["--stream", "other"]).out;
     assert!(!other.contains("interrupted:"), "{other}");

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{RUDE, RUDER, page};
-use crate::fixture::Browser;
+use crate::fixture::{Browser, script};
 
 /// What a person reads, with the letters that would act taken out.
 const SHOWN: &str =
@@ -161,4 +161,22 @@ fn it_has_landmarks_headers_labels_and_fits_a_small_screen() {
     );
     let wide = browser.value("document.documentElement.scrollWidth").as_u64().unwrap();
     assert!(wide <= 375, "{wide} wide");
+}
+
+#[test]
+fn it_says_what_differs_from_the_last_good_run() {
+    let project = script::source(script::by_cursor("append"), json!([script::whole(30), script::whole(60)]));
+    project.run().exits(0);
+    project.edit(|config| config["connections"][0]["retries"] = json!(0));
+    project.run().exits(0);
+    let path = project.path("page.html");
+    project.waybill(&["runs", "report", "-o", "page.html"]).exits(0);
+    let mut browser = Browser::start();
+    browser.open(&path);
+    let text = browser.value("document.getElementById('differences').textContent");
+    let first = project.logs()[0].run_id();
+    for part in [first.as_str().unwrap(), "retries", "worth a look"] {
+        assert!(text.as_str().unwrap().contains(part), "{part}: {text}");
+    }
+    assert_eq!(browser.complaints(), Vec::<String>::new());
 }

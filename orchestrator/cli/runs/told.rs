@@ -112,6 +112,12 @@ impl<'a> Told<'a> {
         let depth = self.nest.depth(head);
         if let Some(span) = head.span {
             if head.event.ends_with(".started") {
+                if head.event == "phase.started" {
+                    // A step of the run ends before the next one begins, whether that can be read or not.
+                    self.open.retain(|_, (.., line)| {
+                        Head::of(line).is_none_or(|open| open.event != "phase.started")
+                    });
+                }
                 self.open.insert(span.to_owned(), (head.seq, depth, bytes.to_vec()));
             } else if head.event.ends_with(".finished") || head.event.ends_with(".exited") {
                 self.open.remove(span);

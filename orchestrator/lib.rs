@@ -12,6 +12,7 @@ pub mod explain;
 pub mod history;
 pub mod manage;
 pub mod menu;
+pub mod page;
 pub mod run;
 pub mod secrets;
 pub mod store;

@@ -29,6 +29,7 @@ mod manage;
 mod menu;
 mod model;
 mod overwrite;
+mod page;
 mod passthrough;
 mod postgres;
 mod preflight;

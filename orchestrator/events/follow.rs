@@ -6,7 +6,9 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
 
-use super::read::{Entry, Reader};
+use super::head::Head;
+use super::line::Line;
+use super::read::{Entry, Piece, Reader};
 
 /// Hands over every entry of a log as it is written, from the start, and looks for more every
 /// `poll`. Ends after `run.finished`, when `each` breaks, or when `alive` says that nobody writes
@@ -14,8 +16,18 @@ use super::read::{Entry, Reader};
 pub fn follow(
     path: &Path,
     poll: Duration,
-    mut alive: impl FnMut() -> bool,
+    alive: impl FnMut() -> bool,
     mut each: impl FnMut(Entry) -> ControlFlow<()>,
+) -> io::Result<()> {
+    follow_pieces(path, poll, alive, |piece| each(piece.entry()))
+}
+
+/// The same before lines are parsed.
+pub fn follow_pieces(
+    path: &Path,
+    poll: Duration,
+    mut alive: impl FnMut() -> bool,
+    mut each: impl FnMut(Piece<'_>) -> ControlFlow<()>,
 ) -> io::Result<()> {
     let mut file = File::open(path)?;
     let mut offset = 0u64;
@@ -26,10 +38,10 @@ pub fn follow(
         let length = file.metadata()?.len();
         let whole = if ends { length } else { last_line_end(&mut file, offset, length)? };
         file.seek(SeekFrom::Start(offset))?;
-        for entry in Reader::new(BufReader::new((&file).take(whole.saturating_sub(offset)))) {
-            let entry = shift(entry, offset, lines);
-            let last = matches!(&entry, Entry::Line(line) if line.event == "run.finished");
-            if each(entry).is_break() || last {
+        let mut reader = Reader::new(BufReader::new((&file).take(whole.saturating_sub(offset))));
+        while let Some(piece) = reader.piece() {
+            let last = matches!(&piece, Piece::Line { bytes, .. } if is_last(bytes));
+            if each(shift(piece, offset, lines)).is_break() || last {
                 return Ok(());
             }
         }
@@ -42,12 +54,19 @@ pub fn follow(
     }
 }
 
+fn is_last(bytes: &[u8]) -> bool {
+    match Head::of(bytes) {
+        Some(head) => head.event == "run.finished",
+        None => Line::parse(bytes).is_ok_and(|line| line.event == "run.finished"),
+    }
+}
+
 /// Makes positions within a part of the file positions in the file.
-fn shift(entry: Entry, offset: u64, lines: u64) -> Entry {
-    match entry {
-        Entry::Torn { offset: at, text_len } => Entry::Torn { offset: at + offset, text_len },
-        Entry::Bad { line_no, why } => Entry::Bad { line_no: line_no + lines, why },
-        line => line,
+fn shift(piece: Piece<'_>, offset: u64, lines: u64) -> Piece<'_> {
+    match piece {
+        Piece::Torn { offset: at, text_len } => Piece::Torn { offset: at + offset, text_len },
+        Piece::Bad { line_no, why } => Piece::Bad { line_no: line_no + lines, why },
+        Piece::Line { line_no, bytes } => Piece::Line { line_no: line_no + lines, bytes },
     }
 }
 

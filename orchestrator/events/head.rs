@@ -1,15 +1,13 @@
-//! The beginning of a line, looked at without parsing it: enough to tell whether the rest matters.
-//!
-//! The writer always puts members in the same order and never puts a bare quote into a text, so that
-//! a name with its quotes is found by its bytes. A line that is laid out otherwise has no head: then
-//! it is parsed.
+//! The head of a line, read without parsing the line: enough to tell whether somebody wants it.
 
 use waybill_protocol::event::Level;
 
-/// What a line begins with.
+use super::line::Line;
+
+/// What stands before the message of a line. Absent members are `None`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head<'a> {
-    /// Its number.
+    /// Number of the line.
     pub seq: u64,
     /// Milliseconds since the start of the run.
     pub t_ms: u64,
@@ -17,101 +15,131 @@ pub struct Head<'a> {
     pub level: Level,
     /// The event's name.
     pub event: &'a str,
-    /// What stands between the event's name and its message.
-    scope: &'a [u8],
+    /// The stream it belongs to.
+    pub stream: Option<&'a str>,
+    /// The step of the run, in its word.
+    pub phase: Option<&'a str>,
+    /// The span it opens, closes or belongs to.
+    pub span: Option<&'a str>,
+    /// The span around it.
+    pub parent: Option<&'a str>,
 }
 
 impl<'a> Head<'a> {
-    /// The head of a line; `None` for one that has to be parsed.
-    pub fn of(line: &'a [u8]) -> Option<Head<'a>> {
-        let (_, rest) = number(line.strip_prefix(b"{\"v\":")?)?;
-        let (seq, rest) = number(rest.strip_prefix(b",\"seq\":")?)?;
-        let (_, rest) = text(rest.strip_prefix(b",\"ts\":\"")?)?;
-        let (t_ms, rest) = number(rest.strip_prefix(b",\"t_ms\":")?)?;
-        let (level, rest) = text(rest.strip_prefix(b",\"level\":\"")?)?;
-        let (event, rest) = text(rest.strip_prefix(b",\"event\":\"")?)?;
-        let level = match level {
-            "debug" => Level::Debug,
-            "info" => Level::Info,
-            "warn" => Level::Warn,
-            "error" => Level::Error,
-            _ => return None,
-        };
-        let scope = rest.get(..find(rest, b",\"message\":\"")?)?;
-        Some(Head { seq, t_ms, level, event, scope })
+    /// The head of a line as the writer makes them: members in their order, without blanks, and no
+    /// escapes. Of any other line nothing is said, and whoever wants to know parses it.
+    pub fn of(bytes: &'a [u8]) -> Option<Head<'a>> {
+        let mut rest = Rest(bytes);
+        rest.skip(b"{\"v\":")?;
+        rest.number()?;
+        rest.skip(b",\"seq\":")?;
+        let seq = rest.number()?;
+        rest.text(b",\"ts\":\"")?;
+        rest.skip(b",\"t_ms\":")?;
+        let t_ms = rest.number()?;
+        let level = level(rest.text(b",\"level\":\"")?)?;
+        let event = rest.text(b",\"event\":\"")?;
+        rest.text(b",\"run_id\":\"")?;
+        rest.text(b",\"connection\":\"")?;
+        let stream = rest.maybe(b",\"stream\":\"")?;
+        let phase = rest.maybe(b",\"phase\":\"")?;
+        if rest.skip(b",\"attempt\":").is_some() {
+            rest.number()?;
+        }
+        let span = rest.maybe(b",\"span\":\"")?;
+        let parent = rest.maybe(b",\"parent\":\"")?;
+        rest.skip(b",\"message\":\"")?;
+        Some(Head { seq, t_ms, level, event, stream, phase, span, parent })
     }
+}
 
-    /// The stream, as it is written: escapes stand as they are.
-    pub fn stream(&self) -> Option<&'a [u8]> {
-        self.member(b",\"stream\":\"")
-    }
-
-    /// The span.
-    pub fn span(&self) -> Option<&'a [u8]> {
-        self.member(b",\"span\":\"")
-    }
-
-    fn member(&self, name: &[u8]) -> Option<&'a [u8]> {
-        let at = find(self.scope, name)? + name.len();
-        let rest = self.scope.get(at..)?;
-        let mut end = 0;
-        loop {
-            match rest.get(end)? {
-                b'"' => return rest.get(..end),
-                b'\\' => end += 2,
-                _ => end += 1,
-            }
+impl<'a> From<&'a Line> for Head<'a> {
+    fn from(line: &'a Line) -> Head<'a> {
+        Head {
+            seq: line.seq,
+            t_ms: line.t_ms,
+            level: line.level,
+            event: &line.event,
+            stream: line.stream.as_deref(),
+            phase: line.phase.map(|phase| phase.word()),
+            span: line.span.as_deref(),
+            parent: line.parent.as_deref(),
         }
     }
 }
 
-fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
-    bytes.windows(wanted.len()).position(|window| window == wanted)
+/// A level by its word; one of a newer program is left to who parses the line.
+fn level(word: &str) -> Option<Level> {
+    match word {
+        "debug" => Some(Level::Debug),
+        "info" => Some(Level::Info),
+        "warn" => Some(Level::Warn),
+        "error" => Some(Level::Error),
+        _ => None,
+    }
 }
 
-fn number(text: &[u8]) -> Option<(u64, &[u8])> {
-    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let (number, rest) = text.split_at_checked(digits)?;
-    Some((std::str::from_utf8(number).ok()?.parse().ok()?, rest))
-}
+/// What is still to be read of a line.
+struct Rest<'a>(&'a [u8]);
 
-/// A text without escapes, up to its closing quote.
-fn text(bytes: &[u8]) -> Option<(&str, &[u8])> {
-    let end = bytes.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
-    let (text, rest) = bytes.split_at_checked(end)?;
-    Some((std::str::from_utf8(text).ok()?, rest.strip_prefix(b"\"")?))
+impl<'a> Rest<'a> {
+    fn skip(&mut self, expected: &[u8]) -> Option<()> {
+        self.0 = self.0.strip_prefix(expected)?;
+        Some(())
+    }
+
+    fn number(&mut self) -> Option<u64> {
+        let digits = self.0.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let (number, rest) = self.0.split_at_checked(digits)?;
+        self.0 = rest;
+        std::str::from_utf8(number).ok()?.parse().ok()
+    }
+
+    /// A text behind its name and first quote, up to its last; none where it has escapes.
+    fn text(&mut self, name: &[u8]) -> Option<&'a str> {
+        self.skip(name)?;
+        let end = self.0.iter().position(|byte| *byte == b'"' || *byte == b'\\')?;
+        let (text, rest) = self.0.split_at_checked(end)?;
+        self.0 = rest.strip_prefix(b"\"")?;
+        std::str::from_utf8(text).ok()
+    }
+
+    /// A text that may be absent; `None` where it is there and cannot be read.
+    fn maybe(&mut self, name: &[u8]) -> Option<Option<&'a str>> {
+        if self.0.starts_with(name) { self.text(name).map(Some) } else { Some(None) }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::events::Line;
 
-    const LINE: &str = r#"{"v":1,"seq":184,"ts":"2026-01-02T03:04:05.123456Z","t_ms":5123,"level":"error","event":"stream.attempt_failed","run_id":"r","connection":"crm","stream":"a \",\"span\":\"x","phase":"read","attempt":2,"span":"s1","parent":"p","message":"m \",\"event\":\"y","data":{"span":"z"}}"#;
+    const LINE: &str = r#"{"v":1,"seq":184,"ts":"2026-01-02T03:04:05.123456Z","t_ms":5123,"level":"error","event":"stream.attempt_failed","run_id":"r","connection":"crm","stream":"public.orders","phase":"read","attempt":2,"span":"a","parent":"b","message":"m","data":{}}"#;
 
     #[test]
-    fn a_head_is_what_the_whole_line_says() {
-        let (head, line) = (Head::of(LINE.as_bytes()).unwrap(), Line::parse(LINE.as_bytes()).unwrap());
-        assert_eq!(
-            (head.seq, head.t_ms, head.level, head.event),
-            (line.seq, line.t_ms, line.level, line.event.as_str())
-        );
-        assert_eq!(head.span(), Some(b"s1".as_slice()));
-        assert_eq!(line.span.as_deref(), Some("s1"));
-        assert_eq!(head.stream(), Some(br#"a \",\"span\":\"x"#.as_slice()));
+    fn the_head_says_what_the_line_says() {
+        let line = Line::parse(LINE.as_bytes()).unwrap();
+        assert_eq!(Head::of(LINE.as_bytes()), Some(Head::from(&line)));
+        let bare = LINE
+            .replace(r#""stream":"public.orders","phase":"read","attempt":2,"span":"a","parent":"b","#, "");
+        let line = Line::parse(bare.as_bytes()).unwrap();
+        assert_eq!(Head::of(bare.as_bytes()), Some(Head::from(&line)));
+        assert_eq!(line.stream, None);
     }
 
     #[test]
-    fn a_line_that_is_laid_out_otherwise_or_torn_has_none() {
-        for end in 0..LINE.find(r#""message""#).unwrap() {
-            assert_eq!(Head::of(&LINE.as_bytes()[..end]), None);
+    fn of_a_line_that_is_not_as_the_writer_makes_them_nothing_is_said() {
+        for other in [
+            LINE.replace("orders", r"or\u0064ers"),
+            LINE.replace(r#""v":1,"seq":184"#, r#""seq":184,"v":1"#),
+            LINE.replace(':', ": "),
+            LINE.replace("\"error\"", "\"loud\""),
+            LINE[..LINE.len() / 2].to_owned(),
+            String::new(),
+            "null".to_owned(),
+        ] {
+            assert_eq!(Head::of(other.as_bytes()), None, "{other}");
         }
-        for text in
-            ["", "{}", r#"{"seq":1,"v":1}"#, "\u{0}\u{0}", r#"{"v":1,"seq":99999999999999999999,"ts":""#]
-        {
-            assert_eq!(Head::of(text.as_bytes()), None, "{text}");
-        }
-        let newer = LINE.replace(r#""level":"error""#, r#""level":"loud""#);
-        assert_eq!(Head::of(newer.as_bytes()), None);
+        assert_eq!(Head::of(b"{\"v\":1,\"seq\":184,\"ts\":\"\xff\""), None);
     }
 }

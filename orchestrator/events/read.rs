@@ -9,9 +9,6 @@ use super::line::Line;
 /// The longest line that is read; a longer one is bad and passed over.
 const LONGEST: u64 = 16 << 20;
 
-/// How much of a file is read at once.
-const AHEAD: usize = 128 << 10;
-
 /// What a log holds.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Entry {
@@ -33,6 +30,49 @@ pub enum Entry {
     },
 }
 
+/// The same before its lines are parsed, which most readers of a long log need of few.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Piece<'a> {
+    /// A line without its line feed; it need not be an event.
+    Line {
+        /// Its number in the file, from 1.
+        line_no: u64,
+        /// What it says.
+        bytes: &'a [u8],
+    },
+    /// As [`Entry::Torn`].
+    Torn {
+        /// Where it begins, bytes from the start of the file.
+        offset: u64,
+        /// How much of it there is, bytes.
+        text_len: u64,
+    },
+    /// As [`Entry::Bad`].
+    Bad {
+        /// Its number in the file, from 1.
+        line_no: u64,
+        /// Why, in a few words.
+        why: String,
+    },
+}
+
+impl Piece<'_> {
+    /// The piece, parsed.
+    pub fn entry(self) -> Entry {
+        match self {
+            Piece::Line { line_no, bytes } => match Line::parse(bytes) {
+                Ok(line) => Entry::Line(Box::new(line)),
+                Err(why) => Entry::Bad { line_no, why },
+            },
+            Piece::Torn { offset, text_len } => Entry::Torn { offset, text_len },
+            Piece::Bad { line_no, why } => Entry::Bad { line_no, why },
+        }
+    }
+}
+
+/// Bytes that are read from the disk at once.
+const CHUNK: usize = 256 << 10;
+
 /// The entries of a log, one after the other, in memory bounded by one line.
 #[derive(Debug)]
 pub struct Reader<R> {
@@ -46,7 +86,7 @@ pub struct Reader<R> {
 impl Reader<BufReader<File>> {
     /// Opens a log.
     pub fn open(path: &Path) -> io::Result<Reader<BufReader<File>>> {
-        Ok(Reader::new(BufReader::with_capacity(AHEAD, File::open(path)?)))
+        Ok(Reader::new(BufReader::with_capacity(CHUNK, File::open(path)?)))
     }
 }
 
@@ -56,23 +96,17 @@ impl<R: BufRead> Reader<R> {
         Reader { input, buffer: Vec::new(), offset: 0, line_no: 0, done: false }
     }
 
-    fn bad(&self, why: impl Into<String>) -> Entry {
-        Entry::Bad { line_no: self.line_no, why: why.into() }
+    fn bad(&self, why: impl Into<String>) -> Piece<'static> {
+        Piece::Bad { line_no: self.line_no, why: why.into() }
     }
 
-    /// The next entry of those that are wanted; a whole line that is not is passed over unparsed.
-    pub fn next_wanted(&mut self, mut wanted: impl FnMut(&[u8]) -> bool) -> Option<Entry> {
+    /// The next piece, blank lines passed over; `None` at the end. Lines are not parsed, but for a
+    /// last one without its line feed: only so is it known whether it is whole.
+    pub fn piece(&mut self) -> Option<Piece<'_>> {
         if self.done {
             return None;
         }
-        let entry = self.entry(&mut wanted);
-        self.done |= entry.is_none();
-        entry
-    }
-
-    /// The next entry, blank lines passed over; `None` at the end.
-    fn entry(&mut self, wanted: &mut dyn FnMut(&[u8]) -> bool) -> Option<Entry> {
-        loop {
+        let start = loop {
             self.buffer.clear();
             self.line_no += 1;
             let start = self.offset;
@@ -85,29 +119,38 @@ impl<R: BufRead> Reader<R> {
             };
             self.offset += read;
             if read == 0 {
+                self.done = true;
                 return None;
             }
-            let Some(line) = self.buffer.strip_suffix(b"\n") else {
-                return Some(if read == LONGEST { self.overlong() } else { self.tail(start) });
-            };
-            if !line.trim_ascii().is_empty() && wanted(line) {
-                let parsed = Line::parse(line);
-                return Some(parsed.map_or_else(|why| self.bad(why), |line| Entry::Line(Box::new(line))));
+            if self.buffer.last() != Some(&b'\n') && read == LONGEST {
+                return Some(self.overlong());
             }
+            if self.buffer.last() != Some(&b'\n') || !self.buffer.trim_ascii().is_empty() {
+                break start;
+            }
+        };
+        if let Some(line) = self.buffer.strip_suffix(b"\n") {
+            return Some(Piece::Line { line_no: self.line_no, bytes: line });
         }
+        self.done = true;
+        Some(match Line::parse(&self.buffer) {
+            Ok(_) => Piece::Line { line_no: self.line_no, bytes: &self.buffer },
+            Err(_) => Piece::Torn { offset: start, text_len: self.offset - start },
+        })
     }
 
-    /// A last line without its line feed: whole in itself, or torn.
-    fn tail(&mut self, offset: u64) -> Entry {
-        self.done = true;
-        match Line::parse(&self.buffer) {
-            Ok(line) => Entry::Line(Box::new(line)),
-            Err(_) => Entry::Torn { offset, text_len: self.offset - offset },
+    /// The next entry of those that are wanted; a whole line that is not is passed over unparsed.
+    pub fn next_wanted(&mut self, mut wanted: impl FnMut(&[u8]) -> bool) -> Option<Entry> {
+        loop {
+            match self.piece()? {
+                Piece::Line { bytes, .. } if !wanted(bytes) => {}
+                piece => return Some(piece.entry()),
+            }
         }
     }
 
     /// Passes over the rest of a line that is too long.
-    fn overlong(&mut self) -> Entry {
+    fn overlong(&mut self) -> Piece<'static> {
         loop {
             let (used, ended) = match self.input.fill_buf() {
                 Ok([]) => (0, true),
@@ -130,7 +173,7 @@ impl<R: BufRead> Iterator for Reader<R> {
     type Item = Entry;
 
     fn next(&mut self) -> Option<Entry> {
-        self.next_wanted(|_| true)
+        self.piece().map(Piece::entry)
     }
 }
 

@@ -8,9 +8,17 @@ use crate::summary::units::clock;
 const RESET: &str = "\u{1b}[0m";
 const DIM: &str = "\u{1b}[2m";
 
+/// Spans within spans that a line is moved in for, at most.
+const DEEPEST: usize = 12;
+
 /// One line as people read it: time since the start, level where it matters, stream, message;
 /// an error, its causes and its hint on lines of their own, indented.
 pub fn render_line(line: &Line, colour: bool) -> String {
+    render_nested(line, 0, colour)
+}
+
+/// The same, moved in by the depth of the spans around it.
+pub fn render_nested(line: &Line, depth: usize, colour: bool) -> String {
     let paint = |code: &str, text: &str| {
         if colour && !text.is_empty() { format!("{code}{text}{RESET}") } else { text.to_owned() }
     };
@@ -21,7 +29,8 @@ pub fn render_line(line: &Line, colour: bool) -> String {
         Level::Error => ("\u{1b}[31m", "error: "),
     };
     let mut out = paint(DIM, &format!("{:>9}", clock(line.t_ms)));
-    out.push_str("  ");
+    let inset = "  ".repeat(depth.min(DEEPEST));
+    out.push_str(&format!("  {inset}"));
     if let Some(stream) = &line.stream {
         out.push_str(&paint("\u{1b}[36m", &visible(stream)));
         out.push_str("  ");
@@ -34,7 +43,7 @@ pub fn render_line(line: &Line, colour: bool) -> String {
         out.push_str(&paint(DIM, &format!("  (attempt {attempt})")));
     }
     if let Some(error) = &line.error {
-        let indent = "\n           ";
+        let indent = format!("\n           {inset}");
         if error.message != line.message {
             out.push_str(&format!("{indent}{} error: {}", error.kind.word(), visible(&error.message)));
         }
@@ -48,11 +57,16 @@ pub fn render_line(line: &Line, colour: bool) -> String {
     out
 }
 
-/// A text without characters that could move a terminal's cursor or change its colours.
+/// A text without characters that could move a terminal's cursor, change its colours, or show
+/// letters in another order than they have.
 pub fn visible(text: &str) -> String {
-    let plain =
-        |c: char| if c.is_control() { if c == '\n' || c == '\t' { ' ' } else { '\u{fffd}' } } else { c };
-    text.chars().map(plain).collect()
+    text.chars().map(|c| if c == '\n' || c == '\t' { ' ' } else { seen(c) }).collect()
+}
+
+/// A character, or the sign for one that would act instead of being seen.
+pub fn seen(c: char) -> char {
+    let turns = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if turns || (c.is_control() && c != '\n' && c != '\t') { '\u{fffd}' } else { c }
 }
 
 #[cfg(test)]
@@ -83,5 +97,7 @@ mod tests {
             "{\"seq\":1,\"ts\":\"2026-01-02T03:04:05Z\",\"event\":\"x\",\"message\":\"a\\u001b[2J\\nb\\u009bc\"}",
         );
         assert_eq!(render_line(&rude, false), "    0.000  a\u{fffd}[2J b\u{fffd}c");
+        assert_eq!(render_nested(&rude, 2, false), "    0.000      a\u{fffd}[2J b\u{fffd}c");
+        assert_eq!(visible("invoice\u{202e}fdp.exe"), "invoice\u{fffd}fdp.exe");
     }
 }

@@ -197,11 +197,15 @@ impl Trail {
             return true;
         }
         match head.event {
-            "stream.progress" => self.track(head.stream(), |track| keep(&mut track.progress, line)),
-            "checkpoint.committed" => self.track(head.stream(), |track| keep(&mut track.commit, line)),
+            "stream.progress" => {
+                self.track(head.stream.map(str::as_bytes), |track| keep(&mut track.progress, line))
+            }
+            "checkpoint.committed" => {
+                self.track(head.stream.map(str::as_bytes), |track| keep(&mut track.commit, line))
+            }
             "run.heartbeat" | "slice.planned" | "secret.resolved" => {}
-            "query.started" => self.begin(head.span(), line),
-            "query.finished" => self.end(head.span()),
+            "query.started" => self.begin(head.span.map(str::as_bytes), line),
+            "query.finished" => self.end(head.span.map(str::as_bytes)),
             _ => return true,
         }
         false
@@ -235,13 +239,18 @@ impl Trail {
             self.fault(line);
         }
         let stream = line.stream.as_deref().map(escaped);
-        self.track(stream.as_deref().map(str::as_bytes), |track| track.take(line));
-        let Some(span) = line.span.as_deref().map(str::as_bytes) else { return };
+        let raw = std::mem::take(&mut self.last_line);
+        self.track(stream.as_deref().map(str::as_bytes), |track| match line.event.as_str() {
+            "stream.progress" => keep(&mut track.progress, &raw),
+            "checkpoint.committed" => keep(&mut track.commit, &raw),
+            _ => track.take(line),
+        });
         if line.event.ends_with(".started") {
-            let raw = std::mem::take(&mut self.last_line);
-            self.begin(Some(span), &raw);
-            self.last_line = raw;
-        } else if line.event.ends_with(".finished") || line.event.ends_with(".exited") {
+            self.begin(line.span.as_deref().map(str::as_bytes), &raw);
+        }
+        self.last_line = raw;
+        let Some(span) = line.span.as_deref().map(str::as_bytes) else { return };
+        if line.event.ends_with(".finished") || line.event.ends_with(".exited") {
             self.end(Some(span));
         }
     }

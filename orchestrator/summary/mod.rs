@@ -6,7 +6,7 @@
 mod failure;
 mod file;
 mod fold;
-mod report;
+pub(crate) mod report;
 #[cfg(test)]
 pub(crate) mod scripted;
 mod stream_fold;

@@ -109,7 +109,8 @@ fn stream_table(summary: &Summary) -> Vec<String> {
     lines
 }
 
-fn outcome(stats: &StreamStats, status: RunStatus) -> &'static str {
+/// How a stream ended, in a word.
+pub(crate) fn outcome(stats: &StreamStats, status: RunStatus) -> &'static str {
     match stats.outcome {
         Some(Outcome::Succeeded) => "loaded",
         Some(Outcome::Failed) => "FAILED",
@@ -143,7 +144,7 @@ fn remarks(summary: &Summary, name: &str, stats: &StreamStats) -> String {
 }
 
 /// The state before and after, as a person sees it in the config.
-fn moved(change: &StateChange) -> Option<String> {
+pub(crate) fn moved(change: &StateChange) -> Option<String> {
     let shown = |state: &serde_json::Value| {
         let value = StreamState::from_value(state).map_or_else(|_| state.clone(), |state| state.shown());
         let text = match &value {
@@ -234,7 +235,8 @@ fn cut_off(summary: &Summary, tail: &[&str], damage: &[String]) -> Vec<String> {
     lines
 }
 
-fn next_step(summary: &Summary) -> Option<String> {
+/// What to do next, where the error's own hint does not say it.
+pub(crate) fn next_step(summary: &Summary) -> Option<String> {
     let name = &summary.connection;
     let hinted = summary.error.as_ref().is_some_and(|failure| failure.error.hint.is_some());
     match summary.status {

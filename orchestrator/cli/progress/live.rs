@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 
 use super::board::{Board, Standing};
 use super::plain::matters;
@@ -24,12 +24,27 @@ pub(super) struct Live {
     lines: Vec<(usize, ProgressBar)>,
     room: usize,
     width: usize,
+    /// The moment of the last line, of a run that is shown again.
+    clock: Option<u64>,
 }
 
 impl Live {
     pub(super) fn new(terminal: &Terminal, connection: &str, waiting: bool) -> Live {
+        Live::begin(terminal, connection, waiting, None)
+    }
+
+    /// Of a run that is shown again: its time is that of its lines.
+    pub(super) fn again(terminal: &Terminal, connection: &str) -> Live {
+        Live::begin(terminal, connection, false, Some(0))
+    }
+
+    fn begin(terminal: &Terminal, connection: &str, waiting: bool, clock: Option<u64>) -> Live {
         let run = terminal.bars().add(ProgressBar::new_spinner());
-        run.set_style(style("{spinner} {elapsed:>3} {msg}"));
+        run.set_style(style(if clock.is_some() {
+            "{spinner} {msg}"
+        } else {
+            "{spinner} {elapsed:>3} {msg}"
+        }));
         let board = Board::default();
         let wait = if waiting { " (waits if another run holds the lock)" } else { "" };
         let columns = terminal.screen_width();
@@ -44,12 +59,14 @@ impl Live {
             lines: Vec::new(),
             room: terminal.height().saturating_sub(3).clamp(1, LINES),
             width: 0,
+            clock,
         }
     }
 
     fn draw(&mut self, changed: Option<usize>) {
         let columns = self.terminal.screen_width();
-        self.run.set_message(fit(&run_line(&self.connection, &self.board), columns));
+        let clock = self.clock.map(|ms| format!("{:>3} ", elapsed(ms))).unwrap_or_default();
+        self.run.set_message(fit(&(clock + &run_line(&self.connection, &self.board)), columns));
         let Some(place) = changed else { return };
         if !self.lines.iter().any(|(at, _)| *at == place) && !self.make_room() {
             return;
@@ -89,6 +106,7 @@ impl Live {
 impl Reporter for Live {
     fn line(&mut self, line: &Line) {
         let changed = self.board.apply(line);
+        self.clock = self.clock.map(|clock| clock.max(line.t_ms));
         if self.terminal.verbose() && matters(line, true) {
             self.terminal.note(&render_line(line, self.terminal.colour_stderr()));
         }
@@ -105,6 +123,11 @@ impl Drop for Live {
         self.terminal.set_drawing(false);
         let _ = self.terminal.bars().clear();
     }
+}
+
+/// A time, as the library writes that of a run that is live.
+fn elapsed(ms: u64) -> String {
+    format!("{:#}", HumanDuration(Duration::from_millis(ms)))
 }
 
 /// A line cut to the screen, short of its end: what a person types there, such as ^C, must not break

@@ -18,10 +18,22 @@ pub fn reporter(terminal: &Terminal, connection: &str, waiting: bool) -> Option<
     if terminal.quiet() {
         return None;
     }
-    let inner: Box<dyn Reporter> = if terminal.live() {
+    Some(detach(if terminal.live() {
         Box::new(live::Live::new(terminal, connection, waiting))
     } else {
         Box::new(plain::Plain::new(terminal))
-    };
-    Some(detach(inner))
+    }))
+}
+
+/// The same for a run that is shown again: its clock is that of the lines, and each is shown before
+/// the next one comes.
+pub fn view(terminal: &Terminal, connection: &str) -> Option<Box<dyn Reporter>> {
+    if terminal.quiet() {
+        return None;
+    }
+    Some(if terminal.live() {
+        Box::new(live::Live::again(terminal, connection))
+    } else {
+        Box::new(plain::Plain::new(terminal))
+    })
 }

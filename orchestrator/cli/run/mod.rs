@@ -198,7 +198,7 @@ fn report(terminal: &Terminal, answer: Answer, again: bool) -> Result<()> {
 }
 
 /// The report; where colours are wanted, its words of warning have one.
-fn painted(terminal: &Terminal, report: &[String]) -> String {
+pub(super) fn painted(terminal: &Terminal, report: &[String]) -> String {
     let words = [("error:", "1;31"), ("warning:", "33"), ("next:", "36"), ("log:", "2")];
     let paint = |line: &String| {
         for (word, colour) in words {

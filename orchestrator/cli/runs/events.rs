@@ -6,12 +6,13 @@ use std::time::{Duration, SystemTime};
 
 use clap::{Args, ValueEnum};
 use uuid::Uuid;
+use waybill_protocol::event::Phase;
 use waybill_protocol::{Error, Kind, Level, Origin, Result};
 
 use super::archive::{log_of, resolve};
-use crate::cli::connection::glob::fits;
+use super::told::Told;
 use crate::cli::terminal::Terminal;
-use crate::events::{Entry, Line, Reader, follow, render_line};
+use crate::events::{Reader, Sieve, Wanted, follow_pieces};
 use crate::history::{RunEntry, SILENCE, with_archive};
 use crate::store::lock;
 use crate::store::project::Project;
@@ -35,12 +36,26 @@ pub struct EventsArgs {
     /// Only events of these streams; * and ? stand for any characters
     #[arg(long, value_name = "GLOB")]
     pub(super) stream: Vec<String>,
-    /// The lines of the log as JSON, one event a line (as --output json)
+    /// Only events of this step of the run: load, resolve, check, discover, plan, read, publish, merge, summary
+    #[arg(long, value_name = "PHASE", value_parser = phase)]
+    pub(super) phase: Vec<Phase>,
+    /// Only events with this text in their message, error or data, whatever its case
+    #[arg(long, value_name = "TEXT")]
+    pub(super) text: Option<String>,
+    /// The lines of the log as they stand there, one event a line (as --output json)
     #[arg(long)]
     pub(super) raw: bool,
     /// Go on until the run ends
     #[arg(long, short)]
     pub(super) follow: bool,
+}
+
+/// A step of a run by its word.
+fn phase(word: &str) -> Result<Phase, String> {
+    let value = serde_json::Value::from(word);
+    serde_json::from_value(value).map_err(|_| {
+        "a step is one of load, resolve, check, discover, plan, read, publish, merge, summary".to_owned()
+    })
 }
 
 /// `--level`.
@@ -63,6 +78,21 @@ impl LevelChoice {
     }
 }
 
+impl EventsArgs {
+    /// What is wanted. A filter by name or text is meant to find the event, whatever its level.
+    pub(super) fn wanted(&self, raw: bool) -> Wanted {
+        let found = raw || !self.event.is_empty() || self.text.is_some();
+        let usual = if found { Level::Debug } else { Level::Info };
+        Wanted {
+            level: Some(self.level.map_or(usual, LevelChoice::level)),
+            events: self.event.clone(),
+            streams: self.stream.clone(),
+            phases: self.phase.clone(),
+            text: self.text.clone(),
+        }
+    }
+}
+
 /// Shows or follows events.
 pub(super) fn events(terminal: &Terminal, project: &Project, args: &EventsArgs) -> Result<u8> {
     let (entry, log) = with_archive(project, |archive| {
@@ -72,41 +102,45 @@ pub(super) fn events(terminal: &Terminal, project: &Project, args: &EventsArgs) 
     })?;
     let log = &log;
     let raw = args.raw || terminal.json_wanted();
-    let (mut failed, mut ended) = (None, false);
-    let mut each = |entry: Entry| {
-        ended |= matches!(&entry, Entry::Line(line) if line.event == "run.finished");
-        match shown(&entry, args, raw, terminal.colour()) {
-            None => ControlFlow::Continue(()),
-            Some(Shown::Data(text)) => match terminal.out(&text) {
+    let mut told = Told::new(terminal, Sieve::new(args.wanted(raw))?, raw, args.follow);
+    let mut failed = None;
+    let read = if args.follow {
+        follow_pieces(
+            log,
+            POLL,
+            || is_alive(project, &entry, log),
+            |piece| match told.piece(&piece) {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(error) => {
                     failed = Some(error);
                     ControlFlow::Break(())
                 }
             },
-            Some(Shown::Damage(text)) => {
-                terminal.warn(&text);
-                ControlFlow::Continue(())
-            }
-        }
-    };
-    let read = if args.follow {
-        follow(log, POLL, || is_alive(project, &entry, log), &mut each)
+        )
     } else {
         Reader::open(log).map(|mut reader| {
-            let _ = reader.try_for_each(&mut each);
+            while let (None, Some(piece)) = (&failed, reader.piece()) {
+                failed = told.piece(&piece).err();
+            }
         })
     };
-    read.map_err(|e| {
-        Error::new(Kind::NotFound, format!("cannot read the event log {}: {e}", log.display()))
-            .origin(Origin::Orchestrator)
-            .cause(e)
-    })?;
-    if args.follow && !ended && failed.is_none() {
+    read.map_err(|e| unreadable(log, e))?;
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    told.end(!args.follow && entry.status == RunStatus::Running)?;
+    if args.follow && !told.ended() {
         terminal
             .warn(&format!("the run ended without a word; its record: waybill runs show {}", entry.run_id));
     }
-    failed.map_or(Ok(0), Err)
+    Ok(0)
+}
+
+/// A log that cannot be read.
+pub(super) fn unreadable(log: &Path, error: std::io::Error) -> Error {
+    Error::new(Kind::NotFound, format!("cannot read the event log {}: {error}", log.display()))
+        .origin(Origin::Orchestrator)
+        .cause(error)
 }
 
 /// Whether a run may still write: here its lock says so, elsewhere the age of its last event.
@@ -123,46 +157,16 @@ fn is_alive(project: &Project, entry: &RunEntry, log: &Path) -> bool {
     changed.elapsed().is_ok_and(|age| age < SILENCE)
 }
 
-/// An entry of a log as it is shown.
-#[derive(Debug, PartialEq)]
-pub(super) enum Shown {
-    /// To stdout.
-    Data(String),
-    /// To stderr: the log is not whole.
-    Damage(String),
-}
-
-/// What is shown of an entry, if it is wanted.
-pub(super) fn shown(entry: &Entry, args: &EventsArgs, raw: bool, colour: bool) -> Option<Shown> {
-    match entry {
-        Entry::Line(line) if !wanted(line, args, raw) => None,
-        Entry::Line(line) if raw => match serde_json::to_string(line) {
-            Ok(text) => Some(Shown::Data(text)),
-            Err(error) => Some(Shown::Damage(format!("line {}: {error}", line.seq))),
-        },
-        Entry::Line(line) => Some(Shown::Data(render_line(line, colour))),
-        Entry::Bad { line_no, why } => Some(Shown::Damage(format!("line {line_no} is no event: {why}"))),
-        Entry::Torn { text_len, .. } => {
-            Some(Shown::Damage(format!("the log ends in the middle of a line ({text_len} bytes of it)")))
-        }
-    }
-}
-
-fn wanted(line: &Line, args: &EventsArgs, raw: bool) -> bool {
-    let least = match (args.level, raw) {
-        (Some(choice), _) => choice.level(),
-        // A filter by name is meant to find the event, whatever its level.
-        (None, false) if args.event.is_empty() => Level::Info,
-        (None, _) => Level::Debug,
-    };
-    let named = args.event.is_empty() || args.event.iter().any(|glob| fits(glob, &line.event));
-    let stream = line.stream.as_deref().unwrap_or_default();
-    let streamed =
-        args.stream.is_empty() || args.stream.iter().any(|glob| line.stream.is_some() && fits(glob, stream));
-    line.level >= least && named && streamed
-}
-
 #[cfg(test)]
 pub(super) fn of(run: &str) -> EventsArgs {
-    EventsArgs { run: run.to_owned(), level: None, event: vec![], stream: vec![], raw: false, follow: false }
+    EventsArgs {
+        run: run.to_owned(),
+        level: None,
+        event: vec![],
+        stream: vec![],
+        phase: vec![],
+        text: None,
+        raw: false,
+        follow: false,
+    }
 }

@@ -8,10 +8,13 @@ mod explain;
 mod list;
 pub(crate) mod look;
 mod prune;
+mod replay;
+mod report;
 mod show;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod told;
 
 use std::path::PathBuf;
 
@@ -40,6 +43,10 @@ pub enum RunsCommand {
     Bundle(bundle::BundleArgs),
     /// Remove the artifacts of older runs
     Prune(prune::PruneArgs),
+    /// Write the record of a run as a page for a browser: one file that needs nothing else
+    Report(report::ReportArgs),
+    /// Show a run again as it looked live
+    Replay(replay::ReplayArgs),
 }
 
 /// `waybill runs`.
@@ -69,5 +76,7 @@ pub async fn runs(terminal: &Terminal, project: &Project, args: RunsArgs) -> Res
         RunsCommand::Events(args) => events::events(terminal, project, &args),
         RunsCommand::Bundle(args) => bundle::bundle(terminal, project, &args).await,
         RunsCommand::Prune(args) => prune::prune(terminal, project, &args),
+        RunsCommand::Report(args) => report::report(terminal, project, &args),
+        RunsCommand::Replay(args) => replay::replay(terminal, project, &args).await,
     }
 }

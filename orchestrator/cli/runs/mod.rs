@@ -7,6 +7,7 @@ pub(crate) mod look;
 mod show;
 #[cfg(test)]
 mod tests;
+pub(crate) mod when;
 
 use clap::Subcommand;
 use waybill_protocol::Result;

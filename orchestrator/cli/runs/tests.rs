@@ -36,8 +36,11 @@ fn plain() -> Terminal {
 }
 
 fn chosen(home: &Home, connection: Option<&str>, limit: usize, failed: bool) -> Vec<RunEntry> {
-    let args = list::ListArgs { connection: connection.map(str::to_owned), limit, failed };
-    list::chosen(&home.project, &args).unwrap()
+    let connection = connection.map(str::to_owned).into_iter().collect();
+    let args = list::ListArgs { connection, limit, failed, ..list::ListArgs::default() };
+    let mut runs = list::chosen(&home.project, &args).unwrap();
+    runs.truncate(limit);
+    runs
 }
 
 #[test]

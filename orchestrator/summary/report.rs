@@ -108,7 +108,7 @@ fn stream_table(summary: &Summary) -> Vec<String> {
     lines
 }
 
-fn outcome(stats: &StreamStats, status: RunStatus) -> &'static str {
+pub(crate) fn outcome(stats: &StreamStats, status: RunStatus) -> &'static str {
     match stats.outcome {
         Some(Outcome::Succeeded) => "loaded",
         Some(Outcome::Failed) => "FAILED",
@@ -142,7 +142,7 @@ fn remarks(summary: &Summary, name: &str, stats: &StreamStats) -> String {
 }
 
 /// The state before and after, as a person sees it in the config.
-fn moved(change: &StateChange) -> Option<String> {
+pub(crate) fn moved(change: &StateChange) -> Option<String> {
     let shown = |state: &serde_json::Value| {
         let value = StreamState::from_value(state).map_or_else(|_| state.clone(), |state| state.shown());
         let text = match &value {

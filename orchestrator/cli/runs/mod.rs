@@ -5,8 +5,10 @@ mod events;
 mod list;
 pub(crate) mod look;
 mod show;
+mod streams;
 #[cfg(test)]
 mod tests;
+mod timeline;
 pub(crate) mod when;
 
 use clap::Subcommand;

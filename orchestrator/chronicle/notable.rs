@@ -6,7 +6,6 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use aho_corasick::AhoCorasick;
-use waybill_protocol::event::Body;
 use waybill_protocol::{EventRow, Level};
 
 use crate::events::Line;
@@ -51,7 +50,7 @@ impl Kept {
 
     fn add(&mut self, line: &Line) {
         // The end of the run is the row of the run itself.
-        if line.level < Level::Warn || matches!(line.body, Some(Body::RunFinished { .. })) {
+        if line.level < Level::Warn || line.event == "run.finished" {
             return;
         }
         let row = row(line);

@@ -4,9 +4,11 @@
 //! killed: on this host the run lock decides, on another one the age of its last event.
 
 mod brief;
+mod candidates;
 mod find;
 mod here;
 mod names;
+mod query;
 pub mod receipts;
 mod scan;
 
@@ -22,7 +24,7 @@ use waybill_protocol::{Error, Kind, Origin, Result};
 use crate::summary::{Fold, RunStatus, Summary, read_summary, rebuild, write_summary};
 
 pub use here::{host, with_archive, with_lock_of};
-pub use scan::Query;
+pub use query::Query;
 
 /// How old the last event of a run on another host may be before it is presumed to have crashed.
 pub const SILENCE: Duration = Duration::from_secs(120);

@@ -1,54 +1,27 @@
 //! Finding and judging what stands in the two folders.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use waybill_protocol::event::Body;
 use waybill_protocol::{Error, Kind, Origin, Result};
 
-use super::brief::{glance, summarised};
-use super::names::{Logs, Named, named};
+use super::brief::summarised;
+use super::candidates::{Candidate, Looked, candidates, first_line, in_parallel};
+use super::query::Query;
 use super::{Archive, RunEntry, SILENCE, as_judged};
+use crate::events::Line;
 use crate::events::line::stamp;
-use crate::events::{Entry, Line, Reader};
 use crate::summary::{RunStatus, Summary, rebuild};
 
 /// How the name of an event log ends.
 pub(super) const LOG_SUFFIX: &str = "_events.jsonl";
 
-/// Which runs are looked for; by default all of them.
-#[derive(Debug, Clone, Default)]
-pub struct Query {
-    /// Only runs of these connections, by name.
-    pub connections: Vec<String>,
-    /// Only runs of this id: several, where the first ones were killed.
-    pub run_id: Option<String>,
-    /// Only runs that stand or ended so.
-    pub statuses: Vec<RunStatus>,
-    /// Only runs that began then or later.
-    pub since: Option<DateTime<Utc>>,
-    /// Only runs that began before.
-    pub until: Option<DateTime<Utc>>,
-    /// Only runs without a readable summary.
-    pub unsummarised: bool,
-    /// No more than so many, the newest.
-    pub limit: Option<usize>,
-}
-
-/// A run gets its name a moment before its first event; it may have settled what others left meanwhile.
-const HEAD_START: TimeDelta = TimeDelta::hours(1);
-
-/// A run before anything of it is read.
-enum Candidate<'a> {
-    /// One with a summary.
-    Summary { path: &'a PathBuf, name: Option<Named>, log: Option<&'a PathBuf> },
-    /// One whose summary had to be read.
-    Read(Box<RunEntry>),
-    /// A log without a summary: its first line, if that could be read.
-    Unended { path: &'a PathBuf, first: Option<Box<Line>> },
-}
+/// Candidates that are looked at together: no more than are wanted, and never one alone.
+const FEW: usize = 16;
+const MANY: usize = 512;
 
 /// A newer run that was passed: proof that older ones of its connection and host are over.
 enum Passed {
@@ -94,37 +67,54 @@ impl Archive<'_> {
         let logs = logs.map(|folder| files(folder, LOG_SUFFIX)).transpose()?.unwrap_or_default();
         let summaries = runs.map(|folder| files(folder, ".json")).transpose()?.unwrap_or_default();
         let limit = query.limit.unwrap_or(usize::MAX);
-        for (_, candidate) in candidates(&logs, &summaries) {
-            if entries.len() >= limit {
-                break;
-            }
-            let found = match candidate {
-                Candidate::Summary { path, name, log } => {
-                    if query.unsummarised || name.as_ref().is_some_and(|name| !query.may_mean(name, path)) {
-                        newer.push(Passed::Unread(path.clone()));
+        let mut rest = candidates(&logs, &summaries).into_iter().map(|(_, candidate)| candidate).peekable();
+        while entries.len() < limit && rest.peek().is_some() {
+            let chunk: Vec<Candidate<'_>> =
+                rest.by_ref().take((limit - entries.len()).clamp(FEW, MANY)).collect();
+            let looked = in_parallel(&chunk, |candidate| candidate.look(query));
+            for (candidate, looked) in chunk.into_iter().zip(looked) {
+                if entries.len() == limit {
+                    break;
+                }
+                let entry = match self.taken(candidate, looked, newer) {
+                    Ok(entry) => entry,
+                    Err(passed) => {
+                        newer.extend(passed);
                         continue;
                     }
-                    match (summarised(path), log) {
-                        (Some((_, entry)), log) => Some(RunEntry { log_path: log.cloned(), ..entry }),
-                        // One that somebody broke; its log tells what it can.
-                        (None, Some(log)) => Some(self.judge(log, first_line(log).as_deref(), newer)),
-                        (None, None) => None,
-                    }
+                };
+                newer.push(Passed::Known(entry.connection_id.clone(), entry.host.clone()));
+                if query.means(&entry) {
+                    entries.push(entry);
                 }
-                Candidate::Read(entry) if query.unsummarised => {
-                    newer.push(Passed::Known(entry.connection_id, entry.host));
-                    continue;
-                }
-                Candidate::Read(entry) => Some(*entry),
-                Candidate::Unended { path, first } => Some(self.judge(path, first.as_deref(), newer)),
-            };
-            let Some(entry) = found else { continue };
-            newer.push(Passed::Known(entry.connection_id.clone(), entry.host.clone()));
-            if query.means(&entry) {
-                entries.push(entry);
             }
         }
         Ok(())
+    }
+
+    /// The run of a candidate, or that it is not wanted and proof only that older ones are over.
+    fn taken(
+        &self,
+        candidate: Candidate<'_>,
+        looked: Looked,
+        newer: &mut [Passed],
+    ) -> Result<RunEntry, Option<Passed>> {
+        match (candidate, looked) {
+            (Candidate::Summary { path, .. }, Looked::Unwanted) => Err(Some(Passed::Unread(path.clone()))),
+            (Candidate::Summary { log, .. }, Looked::Read(entry)) => {
+                Ok(RunEntry { log_path: log.cloned(), ..*entry })
+            }
+            // One that somebody broke; its log tells what it can.
+            (Candidate::Summary { log: Some(log), .. }, _) => {
+                Ok(self.judge(log, first_line(log).as_deref(), newer))
+            }
+            (Candidate::Summary { .. }, _) => Err(None),
+            (Candidate::Read(entry), Looked::Unwanted) => {
+                Err(Some(Passed::Known(entry.connection_id, entry.host)))
+            }
+            (Candidate::Read(entry), _) => Ok(*entry),
+            (Candidate::Unended { path, first }, _) => Ok(self.judge(path, first.as_deref(), newer)),
+        }
     }
 
     /// What a log without a summary means.
@@ -213,77 +203,6 @@ fn entry(summary: &Summary, summary_path: Option<PathBuf>, log_path: Option<Path
     }
 }
 
-/// The runs of a date, newest first as far as names tell.
-fn candidates<'a>(
-    logs: &'a BTreeMap<String, PathBuf>,
-    summaries: &'a BTreeMap<String, PathBuf>,
-) -> Vec<(DateTime<Utc>, Candidate<'a>)> {
-    let index = Logs::of(logs);
-    let named: Vec<(&PathBuf, Option<Named>)> =
-        summaries.iter().map(|(file, path)| (path, named(file))).collect();
-    let mut wanted: HashMap<&str, usize> = HashMap::new();
-    let fitting: Vec<Vec<&str>> = named
-        .iter()
-        .map(|(_, name)| name.as_ref().map(|n| index.of_summary(n)).unwrap_or_default())
-        .collect();
-    fitting.iter().flatten().for_each(|log| *wanted.entry(log).or_default() += 1);
-    let (mut found, mut taken) = (Vec::with_capacity(logs.len()), HashSet::new());
-    for ((path, name), fitting) in named.into_iter().zip(fitting) {
-        let at = name.as_ref().map(|name| name.at);
-        let log = match fitting.as_slice() {
-            [] => None,
-            [log] if wanted.get(log) == Some(&1) => logs.get_key_value(*log),
-            // Several could be meant: the summary itself says which.
-            _ => None,
-        };
-        if let (Some(at), true) = (at, log.is_some() || fitting.is_empty()) {
-            taken.extend(log.map(|(log, _)| log.clone()));
-            found.push((at, Candidate::Summary { path, name, log: log.map(|(_, path)| path) }));
-        } else if let Some((log, mut entry)) = summarised(path) {
-            entry.log_path = logs.get(&log).cloned();
-            taken.insert(log);
-            found.push((at.unwrap_or_else(|| began(&entry)), Candidate::Read(Box::new(entry))));
-        }
-    }
-    for (_, path) in logs.iter().filter(|(log, _)| !taken.contains(*log)) {
-        let first = first_line(path);
-        let at = first.as_ref().map(|line| line.ts).unwrap_or_default();
-        found.push((at, Candidate::Unended { path, first }));
-    }
-    found.sort_by(|(a, _), (b, _)| b.cmp(a));
-    found
-}
-
-impl Query {
-    /// Whether a run under that date may be meant.
-    fn meets(&self, date: &str) -> bool {
-        let day = |at: DateTime<Utc>| at.format("%Y-%m-%d").to_string();
-        // A run of the first minute may have been named the day before.
-        self.since.is_none_or(|since| day(since - TimeDelta::days(1)).as_str() <= date)
-            && self.until.is_none_or(|until| date <= day(until).as_str())
-    }
-
-    /// Whether a run may be meant, as far as the name of its summary and a glance at it tell.
-    fn may_mean(&self, name: &Named, path: &Path) -> bool {
-        (self.connections.is_empty() || self.connections.contains(&name.connection))
-            && self.run_id.as_ref().is_none_or(|id| id.ends_with(&name.tail))
-            && self.since.is_none_or(|since| name.at >= since - HEAD_START)
-            && self.until.is_none_or(|until| name.at < until)
-            && (self.statuses.is_empty() || glance(path).is_none_or(|status| self.statuses.contains(&status)))
-    }
-
-    /// Whether a run is meant.
-    fn means(&self, run: &RunEntry) -> bool {
-        let at = began(run);
-        (self.connections.is_empty() || self.connections.contains(&run.connection))
-            && self.run_id.as_ref().is_none_or(|id| *id == run.run_id)
-            && (self.statuses.is_empty() || self.statuses.contains(&run.status))
-            && self.since.is_none_or(|since| at >= since)
-            && self.until.is_none_or(|until| at < until)
-            && !(self.unsummarised && run.summary_path.is_some())
-    }
-}
-
 impl Passed {
     /// Whether it is a run of that connection on that host. Reads its summary where that was not done yet.
     fn is_of(&mut self, connection_id: &str, host: &str) -> bool {
@@ -293,18 +212,6 @@ impl Passed {
             *self = Passed::Known(id, host);
         }
         matches!(self, Passed::Known(id, at) if id == connection_id && at == host)
-    }
-}
-
-/// When a run began; the beginning of time for one that does not say.
-fn began(run: &RunEntry) -> DateTime<Utc> {
-    DateTime::parse_from_rfc3339(&run.started_at).map(|at| at.with_timezone(&Utc)).unwrap_or_default()
-}
-
-fn first_line(path: &Path) -> Option<Box<Line>> {
-    match Reader::open(path).ok()?.next()? {
-        Entry::Line(line) => Some(line),
-        _ => None,
     }
 }
 

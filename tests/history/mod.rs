@@ -55,6 +55,14 @@ fn picture(database: &Database) -> String {
     database.sql(sql)
 }
 
+/// What the tables hold of every run, but when it was written.
+fn content(database: &Database) -> String {
+    let sql = "SELECT (SELECT string_agg((to_jsonb(r) - 'written_at')::text, E'\\n' ORDER BY run_id) FROM waybill_runs r), \
+               (SELECT string_agg(s::text, E'\\n' ORDER BY run_id, stream) FROM waybill_run_streams s), \
+               (SELECT string_agg(e::text, E'\\n' ORDER BY run_id, seq) FROM waybill_run_events e)";
+    database.sql(sql)
+}
+
 /// Asserts that the newest run of a project stands in the history as its summary says.
 #[track_caller]
 fn stands(database: &Database, project: &Project) {

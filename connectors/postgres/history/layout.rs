@@ -31,9 +31,15 @@ pub(super) fn version_table() -> String {
 
 /// What is there.
 pub(super) async fn look(tx: &mut Tx) -> Result<Layout> {
-    let there = format!("SELECT to_regclass({})::text", literal(&version_table()));
-    let there = tx.run(&there).await?.first().map(|row| text(row, 0)).transpose()?.flatten();
-    if there.is_none() {
+    // Not to_regclass(): in one transaction that goes on saying what it said before another program
+    // made the table.
+    let there = format!(
+        "SELECT 1 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE n.nspname = {} AND c.relname = {}",
+        literal(SCHEMA),
+        literal(VERSION)
+    );
+    if tx.run(&there).await?.is_empty() {
         return Ok(Layout::Absent);
     }
     let rows = tx.run(&format!("SELECT max(version)::text FROM {}", version_table())).await?;
@@ -156,11 +162,11 @@ fn comments() -> Vec<String> {
 pub(super) fn explained(error: Error, user: &str, place: &str) -> Error {
     let code = error.get_code().map(str::to_owned).unwrap_or_default();
     let error = match code.as_str() {
-        "42501" => error.hint(rights(user)),
-        "42P07" => error.hint(
+        "42501" => error.hint_instead(rights(user)),
+        "42P07" => error.hint_instead(
             "a table of that name is there already and is not Waybill's: rename it, then: waybill history sync",
         ),
-        "55P03" => error.hint(
+        "55P03" => error.hint_instead(
             "somebody holds a lock of these tables, see pg_locks; later: waybill history sync",
         ),
         _ if error.get_hint().is_none() && error.kind() == Kind::Data => {
@@ -168,6 +174,10 @@ pub(super) fn explained(error: Error, user: &str, place: &str) -> Error {
         }
         _ => error,
     };
+    // That of a newer layout says it itself.
+    if error.message().starts_with("the run history in ") {
+        return error;
+    }
     error.context(format!("the run history in {place}"))
 }
 

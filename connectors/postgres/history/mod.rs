@@ -1,6 +1,7 @@
 //! The history of runs in PostgreSQL: three tables and one that says their layout, in schema `public`
 //! beside the bookkeeping of the destination. What the columns mean is in docs/history.md.
 
+mod check;
 mod clean;
 mod columns;
 mod layout;
@@ -12,15 +13,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde_json::json;
 use sqlx::Row;
-use waybill_protocol::{Check, Context, Error, History, Kind, Origin, Result, RunRecord};
+use waybill_protocol::{Check, Context, Error, History, Origin, Result, RunRecord};
 
-use self::columns::{RUNS, TABLES};
-use self::layout::{Layout, NEWEST};
+use self::columns::RUNS;
+use self::layout::Layout;
 use super::destination::DEFAULT_SCHEMA as SCHEMA;
 use super::destination::tx::{Args, Tx};
-use super::session::{Server, text};
+use super::session::Server;
 use super::settings::{PoolSettings, PostgresSettings};
-use super::sql::{ident, literal};
+use super::sql::ident;
 
 /// The table that says the layout.
 const VERSION: &str = "waybill_history";
@@ -74,75 +75,6 @@ impl PgHistory {
             .collect::<Result<_, sqlx::Error>>()
             .map_err(|e| Error::internal("a row is not as it was asked for").cause(e))
     }
-
-    async fn looked(&self) -> Result<Vec<Check>> {
-        let mut tx = self.begin().await?;
-        let (schema, table) = (literal(SCHEMA), literal(&layout::version_table()));
-        let owned = "SELECT pg_has_role(c.relowner, 'USAGE')::text FROM pg_catalog.pg_class c WHERE c.oid = to_regclass";
-        let rights: Vec<String> = TABLES
-            .iter()
-            .map(|known| known.sql())
-            .chain([layout::version_table()])
-            .map(|name| {
-                format!(
-                    "coalesce(has_table_privilege(to_regclass({name})::oid, 'SELECT') \
-                     AND has_table_privilege(to_regclass({name})::oid, 'INSERT') \
-                     AND has_table_privilege(to_regclass({name})::oid, 'UPDATE') \
-                     AND has_table_privilege(to_regclass({name})::oid, 'DELETE'), true)",
-                    name = literal(&name)
-                )
-            })
-            .collect();
-        let sql = format!(
-            "SELECT pg_is_in_recovery()::text, \
-             (has_schema_privilege({schema}, 'CREATE') AND has_schema_privilege({schema}, 'USAGE'))::text, \
-             ({rights})::text, to_regclass({table})::text, coalesce(({owned}({table})), 'true')",
-            rights = rights.join(" AND ")
-        );
-        let rows = tx.run(&sql).await?;
-        let row = rows.first().ok_or_else(|| Error::internal("no answer to a query without FROM"))?;
-        let yes = |index| text(row, index).map(|value| value.as_deref() == Some("true"));
-        let server = format!("PostgreSQL {} at {}", self.server.facts().version_text, self.server.target);
-        let mut found = vec![Check::passed("connect", server)];
-        let user = &self.server.address().user;
-        let refused = |what: String| {
-            let error = Error::new(Kind::Permission, what).hint(layout::rights(user));
-            Check::failed("write the run history", &error.origin(Origin::Destination))
-        };
-        if yes(0)? {
-            let standby = Error::new(Kind::Permission, "the server is a standby and takes no writes");
-            found.push(Check::failed("write the run history", &standby.hint("name the primary")));
-        } else if !yes(2)? {
-            found.push(refused(format!("user {user} may not write the tables of the run history")));
-        } else {
-            let (absent, may_create, owner) = (text(row, 3)?.is_none(), yes(1)?, yes(4)?);
-            let layout = if absent { Layout::Absent } else { layout::look(&mut tx).await? };
-            found.push(match layout {
-                Layout::Newer(version) => Check::failed("layout", &layout::newer(version, &self.place())),
-                Layout::Absent if !may_create => {
-                    refused(format!("user {user} may not create tables in schema {SCHEMA}"))
-                }
-                Layout::Absent => Check::passed("layout", "the first run makes the tables"),
-                Layout::Known(version) if version < NEWEST && !owner => refused(format!(
-                    "the tables have layout {version}, and only their owner can bring them to {NEWEST}"
-                )),
-                Layout::Known(version) if version < NEWEST => {
-                    Check::passed("layout", format!("the next run brings it from {version} to {NEWEST}"))
-                }
-                Layout::Known(version) => {
-                    let sql = format!("SELECT count(*)::text, max(started_at)::text FROM {}", RUNS.sql());
-                    let rows = tx.run(&sql).await?;
-                    let field = |at| rows.first().map(|row| text(row, at)).transpose().map(Option::flatten);
-                    let newest = field(1)?.map(|newest| format!(", the newest of {newest}"));
-                    let count = field(0)?.unwrap_or_default();
-                    let newest = newest.unwrap_or_default();
-                    Check::passed("layout", format!("{version}; {count} runs{newest}"))
-                }
-            });
-        }
-        tx.rollback().await;
-        Ok(found)
-    }
 }
 
 #[async_trait]
@@ -152,7 +84,7 @@ impl History for PgHistory {
     }
 
     async fn check(&self) -> Result<Vec<Check>> {
-        self.looked().await.map_err(|e| e.origin(Origin::Destination))
+        check::check(self).await.map_err(|e| e.origin(Origin::Destination))
     }
 
     async fn known(&self, run_ids: &[String]) -> Result<BTreeMap<String, String>> {

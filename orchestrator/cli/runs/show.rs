@@ -256,6 +256,9 @@ mod tests {
     fn a_run_that_was_cut_off_shows_what_was_under_way() {
         let mut summary = partial();
         (summary.status, summary.exit_code) = (RunStatus::Crashed, None);
+        summary.report = vec![
+            "crm crashed: its log ends after 4.2 s without an end; at least 41 200 rows committed".into(),
+        ];
         summary.timings.retain(|phase, _| !matches!(phase.as_str(), "read" | "publish" | "merge"));
         summary.interrupted = serde_json::from_value(json!([
             {"span": "a", "event": "phase.started", "phase": "read", "t_ms": 420, "message": "read …"},

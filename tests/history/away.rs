@@ -92,7 +92,8 @@ fn a_role_without_rights_is_told_the_grant_that_it_needs() {
     database.sql("REVOKE CREATE ON SCHEMA public FROM PUBLIC");
     let create = format!("GRANT USAGE, CREATE ON SCHEMA public TO \\\"{role}\\\"");
     warned(&project, &["run", "c"], &["permission denied for schema public", &create]);
-    project.waybill(&["doctor"]).exits(0).says(&["may not create tables in schema public"]);
+    let grant = format!("GRANT USAGE, CREATE ON SCHEMA public TO \"{role}\"");
+    project.waybill(&["doctor"]).exits(4).says(&["may not create tables in schema public", &grant]);
     database.sql(&format!("GRANT USAGE, CREATE ON SCHEMA public TO {role}"));
     project.waybill(&["history", "sync"]).exits(0).says(&["1 written"]);
     // Somebody else made them, and gave no rights.

@@ -34,6 +34,33 @@ fn an_older_layout_is_brought_forward_and_keeps_its_runs() {
 }
 
 #[test]
+fn an_older_layout_that_only_its_owner_can_bring_forward_is_a_warning() {
+    let database = Database::new("history_owner");
+    let project = kept(&database);
+    project.run().exits(0);
+    let role = "history_guest";
+    database.sql(&format!(
+        "{BACK}; DROP ROLE IF EXISTS {role}; CREATE ROLE {role} LOGIN PASSWORD 'guest-of-the-history'; \
+        GRANT CREATE ON SCHEMA public TO {role}; \
+        GRANT ALL ON waybill_history, waybill_runs, waybill_run_streams, waybill_run_events TO {role}"
+    ));
+    let owner = project.config()["destinations"]["warehouse"]["user"].clone();
+    project.edit(|config| config["destinations"]["warehouse"]["user"] = json!(role));
+    project.secrets("[destination.warehouse.credentials]\npassword = 'guest-of-the-history'\n");
+    project.run().exits(0);
+    let said = warnings(&project.summary());
+    assert!(said.contains("must be owner of table"), "{said}");
+    let doctor = project.waybill(&["doctor"]);
+    assert!(doctor.out.contains("only their owner can bring them to 2"), "{doctor:?}");
+    assert_eq!(database.sql("SELECT version FROM waybill_history"), "1");
+    project.edit(|config| config["destinations"]["warehouse"]["user"] = owner);
+    project
+        .secrets(&format!("[destination.warehouse.credentials]\npassword = '{}'\n", crate::server::PASSWORD));
+    project.waybill(&["history", "sync"]).exits(0).says(&["1 written, 1 there already"]);
+    assert_eq!(database.sql("SELECT version FROM waybill_history"), "2");
+}
+
+#[test]
 fn a_newer_layout_is_left_alone_with_a_warning() {
     let database = Database::new("history_newer");
     let project = kept(&database);

@@ -43,9 +43,16 @@ fn a_failed_run_shows_its_first_error_with_what_to_do() {
     let project =
         Project::new(one_connection("files", json!({"streams": [{"name": "a", "path": "nowhere.csv"}]})));
     project.run().exits(1);
-    let shown =
-        project.waybill(&["runs", "show"]).exits(0).says(&["c failed in ", "error: ", "next: ", "exit 1"]);
-    assert!(!shown.out.contains("STREAM"), "{shown:?}");
+    let shown = project.waybill(&["runs", "show"]).exits(0).says(&["FAILED", "exit 1"]);
+    let at = |text: &str| shown.out.find(text).unwrap_or_else(|| panic!("no {text}: {shown:?}"));
+    let order = [
+        "c failed in plan",
+        "error: a: nowhere.csv does not exist",
+        "next: look whether",
+        "PHASES",
+        "STREAM",
+    ];
+    assert!(order.map(at).is_sorted(), "{shown:?}");
 }
 
 #[test]

@@ -27,26 +27,28 @@ pub(super) async fn check(history: &PgHistory) -> Result<Vec<Check>> {
     let server = &history.server;
     let version = format!("PostgreSQL {} at {}", server.facts().version_text, server.target);
     let user = &server.address().user;
-    let refused = |what: String| {
-        let error = Error::new(Kind::Permission, what).hint(layout::rights(user));
+    let refused = |what: String, hint: String| {
+        let error = Error::new(Kind::Permission, what).hint(hint);
         Check::failed(WRITE, &error.origin(Origin::Destination))
     };
     let found = if facts.standby {
-        let standby = Error::new(Kind::Permission, "the server is a standby and takes no writes");
-        Check::failed(WRITE, &standby.hint("name the primary").origin(Origin::Destination))
+        refused("the server is a standby and takes no writes".to_owned(), "name the primary".to_owned())
     } else if !facts.may_write {
-        refused(format!("user {user} may not write the tables of the run history"))
+        let what = format!("user {user} may not write the tables of the run history");
+        refused(what, layout::to_write(user))
     } else {
         let layout = if facts.absent { Layout::Absent } else { layout::look(&mut tx).await? };
         match layout {
             Layout::Newer(version) => Check::failed("layout", &layout::newer(version, &history.place())),
             Layout::Absent if !facts.may_create => {
-                refused(format!("user {user} may not create tables in schema {SCHEMA}"))
+                let what = format!("user {user} may not create tables in schema {SCHEMA}");
+                refused(what, layout::to_make(user))
             }
             Layout::Absent => Check::passed("layout", "the first run makes the tables"),
-            Layout::Known(version) if version < NEWEST && !facts.owner => refused(format!(
-                "the tables have layout {version}, and only their owner can bring them to {NEWEST}"
-            )),
+            Layout::Known(version) if version < NEWEST && !facts.owner => refused(
+                format!("the tables have layout {version}, and only their owner can bring them to {NEWEST}"),
+                "run waybill history sync once as their owner".to_owned(),
+            ),
             Layout::Known(version) if version < NEWEST => {
                 Check::passed("layout", format!("the next run brings it from {version} to {NEWEST}"))
             }

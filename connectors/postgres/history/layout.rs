@@ -181,15 +181,24 @@ pub(super) fn explained(error: Error, user: &str, place: &str) -> Error {
     error.context(format!("the run history in {place}"))
 }
 
-/// The statement that gives a user what it needs.
-pub(super) fn rights(user: &str) -> String {
-    let names: Vec<&str> = TABLES.iter().map(|table| table.name).chain([VERSION]).collect();
+/// The statements that give a user what it needs: the message of the server says which is missing.
+fn rights(user: &str) -> String {
     format!(
-        "as the owner of schema {SCHEMA}: GRANT USAGE, CREATE ON SCHEMA {SCHEMA} TO {user}; where the tables are there: \
-         GRANT SELECT, INSERT, UPDATE, DELETE ON {tables} TO {user}; then: waybill history sync",
-        tables = names.join(", "),
-        user = ident(user),
+        "where the tables are missing, {}; where they are there, {}; then: waybill history sync",
+        to_make(user),
+        to_write(user)
     )
+}
+
+/// What a user needs to make the tables.
+pub(super) fn to_make(user: &str) -> String {
+    format!("as the owner of schema {SCHEMA}: GRANT USAGE, CREATE ON SCHEMA {SCHEMA} TO {}", ident(user))
+}
+
+/// What a user needs to write them.
+pub(super) fn to_write(user: &str) -> String {
+    let names: Vec<&str> = TABLES.iter().map(|table| table.name).chain([VERSION]).collect();
+    format!("as their owner: GRANT SELECT, INSERT, UPDATE, DELETE ON {} TO {}", names.join(", "), ident(user))
 }
 
 #[cfg(test)]

@@ -85,7 +85,10 @@ pub(super) fn reached(probes: &[Probe], command: Command<'_>, area: &mut Area<'_
         match probe.failure() {
             Some(error) => {
                 let hint = error.hint.as_ref().map(|hint| format!("{hint}; ")).unwrap_or_default();
-                let remedy = format!("{hint}{}", command(&probe.look()));
+                let remedy = match (&error.hint, probe.role.as_str()) {
+                    (Some(hint), "history") => hint.clone(),
+                    _ => format!("{hint}{}", command(&probe.look())),
+                };
                 // Settings that are wrong were told by the secrets or the config already.
                 // Runs go on without their history.
                 let told = probe.error.is_some() || probe.role == "history";

@@ -1,10 +1,11 @@
 //! Waybill: an extract-load orchestrator whose every run leaves a complete record of itself.
 //!
-//! Faces (`cli`, `menu`) → `manage`, `run`, `verify` → `events`, `summary`, `history`, `store`,
-//! `secrets` → the protocol.
+//! Faces (`cli`, `menu`) → `manage`, `run`, `verify` → `chronicle` → `events`, `summary`, `history`,
+//! `store`, `secrets` → the protocol.
 //! ARCHITECTURE.md walks through the house.
 
 pub mod bundle;
+pub mod chronicle;
 pub mod cli;
 pub mod demo;
 pub mod events;

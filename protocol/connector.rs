@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::context::Context;
 use crate::destination::Destination;
 use crate::error::{Error, Kind, Result};
+use crate::history::History;
 use crate::preflight::{Errand, Finding, Made, Preflight};
 use crate::settings::Secret;
 use crate::source::Source;
@@ -46,6 +47,8 @@ pub struct Spec {
     pub destination: Schema,
     /// JSON Schema of what a stream's entry may have beyond the common members.
     pub stream: Schema,
+    /// Whether the history of runs can be kept there, with the settings of a destination.
+    pub keeps_history: bool,
 }
 
 /// One system, typed inside. Implement this; [`Connector`] follows by the blanket implementation.
@@ -57,6 +60,8 @@ pub trait System: Send + Sync + 'static {
     const TITLE: &'static str;
     /// The roles it has.
     const ROLES: &'static [Role];
+    /// Whether the history of runs can be kept there: whether [`System::open_history`] is implemented.
+    const KEEPS_HISTORY: bool = false;
     /// Settings as a source ([`NoSettings`](crate::settings::NoSettings) without that role).
     type Source: DeserializeOwned + JsonSchema + Send + 'static;
     /// Settings as a destination.
@@ -82,6 +87,11 @@ pub trait System: Send + Sync + 'static {
     /// Opens a session as a destination.
     async fn open_destination(_ctx: Context, _settings: Self::Destination) -> Result<Box<dyn Destination>> {
         Err(lacks_role(Self::NAME, Role::Destination))
+    }
+
+    /// Opens the history of runs that is kept there.
+    async fn open_history(_ctx: Context, _settings: Self::Destination) -> Result<Box<dyn History>> {
+        Err(Error::config(format!("{} cannot keep the history of runs", Self::NAME)))
     }
 
     /// Looks whether what is selected can be read. Made of [`Source::check`] where a system has
@@ -158,6 +168,9 @@ pub trait Connector: Send + Sync {
     /// Opens a session as a destination, for one run.
     async fn destination(&self, ctx: Context, settings: &Value) -> Result<Box<dyn Destination>>;
 
+    /// Opens the history of runs, with the settings of a destination.
+    async fn history(&self, ctx: Context, settings: &Value) -> Result<Box<dyn History>>;
+
     /// Looks whether the errand can be done in a role; every finding, and what would mend it.
     /// Connects by itself, since not being let in is a finding too, and leaves nothing behind. An
     /// `Err` means that it could not be looked.
@@ -214,6 +227,7 @@ impl<S: System> Connector for Erased<S> {
             source: schema_for!(S::Source),
             destination: schema_for!(S::Destination),
             stream: schema_for!(S::Stream),
+            keeps_history: S::KEEPS_HISTORY,
         }
     }
 
@@ -241,6 +255,12 @@ impl<S: System> Connector for Erased<S> {
         let typed: S::Destination = read_settings(settings)?;
         S::validate_destination(&typed)?;
         S::open_destination(ctx, typed).await
+    }
+
+    async fn history(&self, ctx: Context, settings: &Value) -> Result<Box<dyn History>> {
+        let typed: S::Destination = read_settings(settings)?;
+        S::validate_destination(&typed)?;
+        S::open_history(ctx, typed).await
     }
 
     async fn preflight(

@@ -15,6 +15,7 @@ pub mod cursor;
 pub mod destination;
 pub mod error;
 pub mod event;
+pub mod history;
 pub mod identity;
 pub mod outlet;
 pub mod preflight;
@@ -36,6 +37,7 @@ pub use destination::{
 };
 pub use error::{Error, ErrorRecord, Kind, Origin, Result};
 pub use event::{Body, Event, Events, Level};
+pub use history::{EventRow, History, RunRecord, RunRow, StreamRow};
 pub use identity::{Identity, identities};
 pub use outlet::{Budget, Delivery, Message, Outlet, Payload, Reject};
 pub use preflight::{Errand, Finding, Load, Made, Preflight, Status};

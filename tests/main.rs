@@ -21,6 +21,7 @@ mod files_to_sqlite;
 mod fixture;
 mod gate;
 mod headless;
+mod history;
 mod kill_anywhere;
 mod killed;
 mod late_commits;

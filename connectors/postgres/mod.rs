@@ -6,6 +6,7 @@ mod destination;
 mod encode;
 mod error;
 mod explain;
+mod history;
 mod kinds;
 mod link;
 mod own;
@@ -23,7 +24,9 @@ mod sql;
 mod watch;
 
 use async_trait::async_trait;
-use waybill_protocol::{Context, Destination, Errand, Made, Preflight, Result, Role, Secret, Source, System};
+use waybill_protocol::{
+    Context, Destination, Errand, History, Made, Preflight, Result, Role, Secret, Source, System,
+};
 
 pub use settings::{PoolSettings, PostgresSettings, StreamOptions, Tls};
 
@@ -35,6 +38,7 @@ impl System for Postgres {
     const NAME: &'static str = "postgres";
     const TITLE: &'static str = "PostgreSQL";
     const ROLES: &'static [Role] = &[Role::Source, Role::Destination];
+    const KEEPS_HISTORY: bool = true;
     type Source = PostgresSettings;
     type Destination = PostgresSettings;
     type Stream = StreamOptions;
@@ -53,6 +57,10 @@ impl System for Postgres {
 
     async fn open_destination(ctx: Context, settings: PostgresSettings) -> Result<Box<dyn Destination>> {
         destination::open(ctx, settings).await
+    }
+
+    async fn open_history(ctx: Context, settings: PostgresSettings) -> Result<Box<dyn History>> {
+        history::open(ctx, settings).await
     }
 
     async fn preflight_source(

@@ -9,6 +9,7 @@ pub mod destination;
 pub mod doctor;
 pub mod fault;
 pub mod headless;
+pub mod history;
 pub mod init;
 pub(crate) mod next;
 pub mod progress;
@@ -75,6 +76,9 @@ pub enum Command {
     Secrets(secrets::SecretsCommand),
     /// See the runs there were, and what each left behind
     Runs(runs::RunsArgs),
+    /// Write runs into the database that keeps the run history
+    #[command(subcommand)]
+    History(history::HistoryCommand),
     /// See how far streams were loaded, and tell the next run where to start
     #[command(subcommand)]
     State(state::StateCommand),
@@ -106,6 +110,7 @@ pub(crate) async fn in_project(terminal: &Terminal, project: &Project, command: 
         Command::Secrets(command) => secrets::secrets(terminal, project, command).await,
         Command::Doctor(args) => doctor::doctor(terminal, project, args).await,
         Command::Runs(args) => runs::runs(terminal, project, args).await,
+        Command::History(command) => history::history(terminal, project, command).await,
         Command::State(command) => state::state(terminal, project, command).await,
         Command::Config(command) => config::config(terminal, project, command).await,
         Command::Headless(_) | Command::Schema(_) | Command::Completions { .. } => {

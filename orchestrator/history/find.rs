@@ -2,7 +2,7 @@
 
 use waybill_protocol::{Error, Kind, Origin, Result};
 
-use super::{Archive, RunEntry};
+use super::{Archive, Query, RunEntry};
 
 /// Candidates that an ambiguous answer names.
 const NAMED: usize = 5;
@@ -24,12 +24,15 @@ impl Archive<'_> {
                 count => Err(not_found(format!("there are only {count} runs"))),
             };
         }
-        let runs = self.list(None)?;
-        let exact = runs.iter().find(|run| run.run_id == query);
-        let named = || runs.iter().find(|run| run.connection == query);
-        if let Some(run) = exact.or_else(named) {
-            return Ok(run.clone());
+        // Names of files tell both; only what begins or ends an id needs a look at all runs.
+        let by_id = Query { run_id: Some(query.to_owned()), ..Query::default() };
+        let by_name = Query { connections: vec![query.to_owned()], ..Query::default() };
+        for wanted in [by_id, by_name] {
+            if let Some(run) = self.find(&Query { limit: Some(1), ..wanted })?.pop() {
+                return Ok(run);
+            }
         }
+        let runs = self.list(None)?;
         for fits in [begins, ends] {
             let mut candidates: Vec<&RunEntry> = runs.iter().filter(|run| fits(&run.run_id, query)).collect();
             // Runs that share an id, since the first was killed, are one to a person: the newest is meant.

@@ -3,9 +3,13 @@
 //! A summary is believed as it stands. A log without one belongs to a run that goes on or that was
 //! killed: on this host the run lock decides, on another one the age of its last event.
 
+mod brief;
+mod candidates;
 mod find;
 mod here;
+mod names;
 pub mod prune;
+mod query;
 pub mod receipts;
 mod scan;
 
@@ -21,6 +25,7 @@ use waybill_protocol::{Error, Kind, Origin, Result};
 use crate::summary::{Fold, RunStatus, Summary, read_summary, rebuild, write_summary};
 
 pub use here::{host, with_archive, with_lock_of};
+pub use query::Query;
 
 /// How old the last event of a run on another host may be before it is presumed to have crashed.
 pub const SILENCE: Duration = Duration::from_secs(120);
@@ -103,7 +108,7 @@ impl<'a> Archive<'a> {
         write: impl Fn(&Path, &[u8]) -> io::Result<()>,
     ) -> Result<Vec<(RunEntry, PathBuf)>> {
         let mut written = Vec::new();
-        for mut entry in self.list(None)? {
+        for mut entry in self.find(&Query { unsummarised: true, ..Query::default() })? {
             let Some(log) = entry.log_path.as_ref().filter(|_| entry.summary_path.is_none()) else {
                 continue;
             };

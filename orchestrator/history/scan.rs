@@ -1,130 +1,138 @@
 //! Finding and judging what stands in the two folders.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
 use waybill_protocol::event::Body;
 use waybill_protocol::{Error, Kind, Origin, Result};
 
-use super::{Archive, RunEntry, SILENCE, as_judged, log_name};
+use super::brief::summarised;
+use super::candidates::{Candidate, Looked, candidates, first_line, in_parallel};
+use super::query::Query;
+use super::{Archive, RunEntry, SILENCE, as_judged};
+use crate::events::Line;
 use crate::events::line::stamp;
-use crate::events::{Entry, Line, Reader};
 use crate::summary::{RunStatus, Summary, rebuild};
 
 /// How the name of an event log ends.
 pub(super) const LOG_SUFFIX: &str = "_events.jsonl";
 
-/// What a list needs of a summary; the rest is not even read into memory.
-#[derive(Deserialize)]
-struct Brief {
-    run_id: String,
-    connection: String,
-    #[serde(default)]
-    connection_id: String,
-    status: RunStatus,
-    #[serde(default)]
-    exit_code: Option<u8>,
-    started_at: String,
-    #[serde(default)]
-    host: String,
-    stats: BriefStats,
-    #[serde(default)]
-    artifacts: BTreeMap<String, String>,
-}
+/// Candidates that are looked at together: no more than are wanted, and never one alone.
+const FEW: usize = 16;
+const MANY: usize = 512;
 
-#[derive(Deserialize)]
-struct BriefStats {
-    total: BriefTotal,
-}
-
-#[derive(Deserialize)]
-struct BriefTotal {
-    rows: u64,
-    seconds: f64,
-}
-
-/// A log without a summary: its first line, if that could be read.
-struct Unended {
-    path: PathBuf,
-    first: Option<Box<Line>>,
+/// A newer run that was passed: proof that older ones of its connection and host are over.
+enum Passed {
+    Known(String, String),
+    Unread(PathBuf),
 }
 
 impl Archive<'_> {
     /// The runs, newest first; no more than `limit`. Folders that are missing have none.
     pub fn list(&self, limit: Option<usize>) -> Result<Vec<RunEntry>> {
-        let limit = limit.unwrap_or(usize::MAX);
+        self.find(&Query { limit, ..Query::default() })
+    }
+
+    /// The runs that a query means, newest first. Opens no more files than it has to: names tell
+    /// connection and start, and what lies before the last run that is wanted is not looked at.
+    pub fn find(&self, query: &Query) -> Result<Vec<RunEntry>> {
+        let limit = query.limit.unwrap_or(usize::MAX);
         let (runs, logs) = (dates(self.runs)?, dates(self.logs)?);
         let all: BTreeSet<&String> = runs.keys().chain(logs.keys()).collect();
-        let mut entries = Vec::new();
-        // A run is proof that older ones of its connection and host are over.
-        let mut newer: HashSet<(String, String)> = HashSet::new();
-        for date in all.into_iter().rev() {
+        let (mut entries, mut newer) = (Vec::new(), Vec::new());
+        for date in all.into_iter().rev().filter(|date| query.meets(date)) {
             if entries.len() >= limit {
                 break;
             }
-            entries.extend(self.of_date(runs.get(date), logs.get(date), &mut newer)?);
+            self.of_date(runs.get(date), logs.get(date), query, &mut entries, &mut newer)?;
         }
+        // Names are in milliseconds, and a moment before the start.
+        entries.sort_by(|a: &RunEntry, b| b.started_at.cmp(&a.started_at));
         entries.truncate(limit);
         Ok(entries)
     }
 
-    /// The runs that began on one date, newest first.
+    /// The runs that began on one date.
     fn of_date(
         &self,
         runs: Option<&PathBuf>,
         logs: Option<&PathBuf>,
-        newer: &mut HashSet<(String, String)>,
-    ) -> Result<Vec<RunEntry>> {
+        query: &Query,
+        entries: &mut Vec<RunEntry>,
+        newer: &mut Vec<Passed>,
+    ) -> Result<()> {
         // Logs are listed before summaries: a run that ends in between is then seen as ended.
         let logs = logs.map(|folder| files(folder, LOG_SUFFIX)).transpose()?.unwrap_or_default();
-        let mut known: HashMap<String, RunEntry> = HashMap::new();
-        for (_, path) in runs.map(|folder| files(folder, ".json")).transpose()?.unwrap_or_default() {
-            if let Some((log, entry)) = summarised(&path) {
-                known.insert(log, entry);
+        let summaries = runs.map(|folder| files(folder, ".json")).transpose()?.unwrap_or_default();
+        let limit = query.limit.unwrap_or(usize::MAX);
+        let mut rest = candidates(&logs, &summaries).into_iter().map(|(_, candidate)| candidate).peekable();
+        while entries.len() < limit && rest.peek().is_some() {
+            let chunk: Vec<Candidate<'_>> =
+                rest.by_ref().take((limit - entries.len()).clamp(FEW, MANY)).collect();
+            let looked = in_parallel(&chunk, |candidate| candidate.look(query));
+            for (candidate, looked) in chunk.into_iter().zip(looked) {
+                if entries.len() == limit {
+                    break;
+                }
+                let entry = match self.taken(candidate, looked, newer) {
+                    Ok(entry) => entry,
+                    Err(passed) => {
+                        newer.extend(passed);
+                        continue;
+                    }
+                };
+                newer.push(Passed::Known(entry.connection_id.clone(), entry.host.clone()));
+                if query.means(&entry) {
+                    entries.push(entry);
+                }
             }
         }
-        let mut found: Vec<(String, Result<RunEntry, Unended>)> = Vec::new();
-        for (name, path) in logs {
-            if let Some(mut entry) = known.remove(&name) {
-                entry.log_path = Some(path);
-                found.push((entry.started_at.clone(), Ok(entry)));
-            } else {
-                let first = first_line(&path);
-                let started = first.as_ref().map(|line| stamp(&line.ts)).unwrap_or_default();
-                found.push((started, Err(Unended { path, first })));
+        Ok(())
+    }
+
+    /// The run of a candidate, or that it is not wanted and proof only that older ones are over.
+    fn taken(
+        &self,
+        candidate: Candidate<'_>,
+        looked: Looked,
+        newer: &mut [Passed],
+    ) -> Result<RunEntry, Option<Passed>> {
+        match (candidate, looked) {
+            (Candidate::Summary { path, .. }, Looked::Unwanted) => Err(Some(Passed::Unread(path.clone()))),
+            (Candidate::Summary { log, .. }, Looked::Read(entry)) => {
+                Ok(RunEntry { log_path: log.cloned(), ..*entry })
             }
+            // One that somebody broke; its log tells what it can.
+            (Candidate::Summary { log: Some(log), .. }, _) => {
+                Ok(self.judge(log, first_line(log).as_deref(), newer))
+            }
+            (Candidate::Summary { .. }, _) => Err(None),
+            (Candidate::Read(entry), Looked::Unwanted) => {
+                Err(Some(Passed::Known(entry.connection_id, entry.host)))
+            }
+            (Candidate::Read(entry), _) => Ok(*entry),
+            (Candidate::Unended { path, first }, _) => Ok(self.judge(path, first.as_deref(), newer)),
         }
-        found.extend(known.into_values().map(|entry| (entry.started_at.clone(), Ok(entry))));
-        found.sort_by(|(a, _), (b, _)| b.cmp(a));
-        let mut entries = Vec::with_capacity(found.len());
-        for (_, run) in found {
-            let entry = match run {
-                Ok(entry) => entry,
-                Err(unended) => self.judge(unended, newer),
-            };
-            newer.insert((entry.connection_id.clone(), entry.host.clone()));
-            entries.push(entry);
-        }
-        Ok(entries)
     }
 
     /// What a log without a summary means.
-    fn judge(&self, unended: Unended, newer: &HashSet<(String, String)>) -> RunEntry {
-        let Unended { path, first } = unended;
-        let Some((connection_id, host)) = first.as_ref().and_then(|line| match &line.body {
-            Some(Body::RunStarted { connection_id, host, .. }) => Some((connection_id.clone(), host.clone())),
+    fn judge(&self, path: &Path, first: Option<&Line>, newer: &mut [Passed]) -> RunEntry {
+        let Some((connection_id, host)) = first.and_then(|line| match &line.body {
+            Some(Body::RunStarted { connection_id, host, .. }) => {
+                Some((connection_id.as_str(), host.as_str()))
+            }
             _ => None,
         }) else {
-            return self.without_start(&path);
+            return self.without_start(path);
         };
         let here = host == self.host;
         // The lock is asked before the log is read: what a run wrote before it let go is then seen.
-        let locked =
-            here && !newer.contains(&(connection_id.clone(), host)) && (self.is_locked)(&connection_id);
-        let Ok(fold) = rebuild(&path) else { return self.without_start(&path) };
+        let locked = here
+            && (self.is_locked)(connection_id)
+            && !newer.iter_mut().any(|run| run.is_of(connection_id, host));
+        let Ok(fold) = rebuild(path) else { return self.without_start(path) };
         let silent = fold.last_at().is_none_or(|last| self.is_silent(last));
         let summary = match (here, locked, silent) {
             (true, true, _) => as_judged(&fold, RunStatus::Running, false),
@@ -133,7 +141,7 @@ impl Archive<'_> {
                 as_judged(&fold, if silent { RunStatus::Crashed } else { RunStatus::Running }, true)
             }
         };
-        entry(&summary, None, Some(path))
+        entry(&summary, None, Some(path.to_owned()))
     }
 
     fn is_silent(&self, last: DateTime<Utc>) -> bool {
@@ -195,36 +203,15 @@ fn entry(summary: &Summary, summary_path: Option<PathBuf>, log_path: Option<Path
     }
 }
 
-/// The entry of a summary and the name of its log; `None` for a file that is no summary. Runs that
-/// share an id, since the first of them was killed, have logs of their own.
-fn summarised(path: &Path) -> Option<(String, RunEntry)> {
-    let brief: Brief = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
-    let named = brief.artifacts.get("log").and_then(|log| Path::new(log).file_name());
-    let log = named
-        .map(|name| name.to_string_lossy().into_owned())
-        .filter(|name| name.ends_with(LOG_SUFFIX))
-        .unwrap_or_else(|| log_name(&brief.connection, &brief.run_id));
-    let entry = RunEntry {
-        run_id: brief.run_id,
-        connection: brief.connection,
-        connection_id: brief.connection_id,
-        status: brief.status,
-        presumed: false,
-        started_at: brief.started_at,
-        seconds: brief.stats.total.seconds,
-        rows: brief.stats.total.rows,
-        exit_code: brief.exit_code,
-        host: brief.host,
-        summary_path: Some(path.to_owned()),
-        log_path: None,
-    };
-    Some((log, entry))
-}
-
-fn first_line(path: &Path) -> Option<Box<Line>> {
-    match Reader::open(path).ok()?.next()? {
-        Entry::Line(line) => Some(line),
-        _ => None,
+impl Passed {
+    /// Whether it is a run of that connection on that host. Reads its summary where that was not done yet.
+    fn is_of(&mut self, connection_id: &str, host: &str) -> bool {
+        if let Passed::Unread(path) = self {
+            let known = summarised(path).map(|(_, run)| (run.connection_id, run.host));
+            let (id, host) = known.unwrap_or_default();
+            *self = Passed::Known(id, host);
+        }
+        matches!(self, Passed::Known(id, at) if id == connection_id && at == host)
     }
 }
 

@@ -16,7 +16,7 @@ use crate::store::project::Project;
 const AT_ONCE: usize = 8;
 
 /// Tries the sources of these connections and their destinations; sources first, in the order of
-/// the names. A connection that the config does not have, or has wrongly, is left out: its own run
+/// the names, and what keeps the run history last: the runs do not need it. A connection that the config does not have, or has wrongly, is left out: its own run
 /// says so, and it stops no other.
 pub async fn gate(
     project: &Project,
@@ -30,8 +30,15 @@ pub async fn gate(
         valid.iter().filter_map(|name| config.connection(name).ok()).map(|c| c.destination.clone()).collect();
     let mut wanted: Vec<(bool, String)> = valid.iter().map(|name| (true, (*name).to_owned())).collect();
     wanted.extend(targets.into_iter().map(|name| (false, name)));
-    let mut found = all(project, config, wanted, cancel).await;
+    let kept = async {
+        match config.history.as_ref().filter(|_| !valid.is_empty()) {
+            Some(name) => Some(probe::history(project, config, name, cancel).await),
+            None => None,
+        }
+    };
+    let (mut found, kept) = tokio::join!(all(project, config, wanted, cancel), kept);
     once(config, &mut found);
+    found.extend(kept);
     found
 }
 

@@ -2,7 +2,7 @@
 //! destination, whoever uses it.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -14,10 +14,13 @@ use crate::run::sessions::Sessions;
 use crate::store::config::LoadedConfig;
 use crate::store::project::Project;
 
+/// How long a question to the run history may take.
+const BOUND: Duration = Duration::from_secs(30);
+
 /// What was found. No secret is in it.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Probe {
-    /// `source` or `destination`.
+    /// `source`, `destination`, or `history`: the destination that keeps the run history.
     pub role: String,
     /// The connection that a source belongs to, or the destination.
     pub name: String,
@@ -44,6 +47,7 @@ impl Probe {
     pub fn look(&self) -> String {
         match self.role.as_str() {
             "destination" => format!("destination test {}", self.name),
+            "history" => "history sync --dry-run".to_owned(),
             _ => format!("connection test {}", self.name),
         }
     }
@@ -76,6 +80,20 @@ pub async fn destination(
     let open =
         move |project: &Project, config: &LoadedConfig| Sessions::of_destination(project, config, &owned);
     probe("destination", name, system, project, config, open, cancel).await
+}
+
+/// Tries the destination that keeps the run history, as that.
+pub async fn history(
+    project: &Project,
+    config: &Arc<LoadedConfig>,
+    name: &str,
+    cancel: &CancellationToken,
+) -> Probe {
+    let system = config.destination_named(name).map_or_else(|_| String::new(), |d| d.system.clone());
+    let owned = name.to_owned();
+    let open =
+        move |project: &Project, config: &LoadedConfig| Sessions::of_destination(project, config, &owned);
+    probe("history", name, system, project, config, open, cancel).await
 }
 
 async fn probe(
@@ -118,6 +136,14 @@ async fn checks(role: &str, sessions: &Sessions, cancel: &CancellationToken) -> 
             Ok(destination) => {
                 let found = destination.check().await;
                 destination.close().await;
+                found
+            }
+            Err(error) => Ok(vec![Check::failed("connect", &error)]),
+        },
+        "history" => match sessions.history(BOUND, cancel).await {
+            Ok(history) => {
+                let found = history.check().await;
+                history.close().await;
                 found
             }
             Err(error) => Ok(vec![Check::failed("connect", &error)]),

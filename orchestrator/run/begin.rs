@@ -11,10 +11,11 @@ use waybill_protocol::outlet::RUN_BUDGET_BYTES;
 use waybill_protocol::{Body, Budget, Error, Events, Kind, Level, Result};
 
 use super::{Options, Stop};
+use crate::chronicle::Chronicle;
 use crate::events::log::{EventLog, LogHeader, Reporter};
 use crate::events::redact::Redactor;
 use crate::history::prune::{Rule, remove, surplus};
-use crate::history::{RunEntry, host, with_archive, with_lock_of};
+use crate::history::{Query, RunEntry, host, with_archive, with_lock_of};
 use crate::store::artifacts::Artifacts;
 use crate::store::atomic::{sweep, write_atomic};
 use crate::store::config::{self, Connection, LoadedConfig};
@@ -51,6 +52,8 @@ pub struct Open {
     pub redactor: Redactor,
     /// Bytes between sources and destinations.
     pub budget: Budget,
+    /// Where runs are kept beside the disk.
+    pub chronicle: Chronicle,
     /// Held until the run has ended.
     pub lock: RunLock,
 }
@@ -60,7 +63,7 @@ pub async fn begin(
     project: &Project,
     name: &str,
     options: &Options,
-    reporters: Vec<Box<dyn Reporter>>,
+    mut reporters: Vec<Box<dyn Reporter>>,
     stop: &Stop,
 ) -> Result<Begun> {
     config::load(project)?.connection(name)?;
@@ -94,6 +97,8 @@ pub async fn begin(
     settle_crashed(project, id);
     let budget = Budget::new(RUN_BUDGET_BYTES);
     let (queued, redactor) = (budget.clone(), Redactor::new());
+    let chronicle = Chronicle::of(&config);
+    reporters.extend(chronicle.reporter());
     let header = LogHeader::new(run_id.clone(), connection.name.clone());
     let (log, sink) =
         EventLog::open(&artifacts.events, header, redactor.clone(), reporters, move || queued.queued())?;
@@ -116,6 +121,7 @@ pub async fn begin(
         events,
         redactor,
         budget,
+        chronicle,
         lock,
     })))
 }
@@ -167,8 +173,7 @@ fn recorded(project: &Project, run_id: &str, id: Uuid, lock: Lock) -> Result<Opt
     let ours = (lock == Lock::Ours).then_some(id);
     let waits = matches!(lock, Lock::Elsewhere(Some(wait)) if !wait.is_zero());
     with_lock_of(project, ours, |archive| {
-        let mut same = archive.list(None)?;
-        same.retain(|entry| entry.run_id == run_id);
+        let same = archive.find(&Query { run_id: Some(run_id.to_owned()), ..Query::default() })?;
         let other =
             same.iter().find(|run| !run.connection_id.is_empty() && run.connection_id != id.to_string());
         if let Some(other) = other {
@@ -242,6 +247,9 @@ fn started_body(
         let origin =
             connection.policies.origins.get(key).map_or_else(|| "default".to_owned(), ToString::to_string);
         settings.insert(key.to_owned(), json!({"value": value, "origin": origin}));
+    }
+    if let Some(history) = &config.history {
+        settings.insert("history".to_owned(), json!({"value": history, "origin": "config.json"}));
     }
     let streams = serde_json::to_value(&connection.streams).unwrap_or(Value::Null);
     settings.insert("streams".to_owned(), json!({"value": streams, "origin": "config.json"}));

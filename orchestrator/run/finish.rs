@@ -14,8 +14,8 @@ use waybill_protocol::{Body, Error, Kind, Level, Origin, Result, SyncMode};
 use super::attempt::panicked;
 use super::begin::{Open, keep_newest, write_run_summary};
 use super::job::StreamJob;
-use super::pipeline::{Outcomes, carry};
-use super::verdict::{terminal, verdict};
+use super::pipeline::{Outcomes, carry, unkept};
+use super::verdict::{Verdict, terminal, verdict};
 use super::{Options, Stop, gate};
 use crate::store::project::Project;
 use crate::store::state::{Merged, StateEntry, merge_state};
@@ -71,6 +71,7 @@ pub async fn carry_out(
         // Tried again: there may be room by now, and the answer carries the fault either way.
         let _ = write_run_summary(&open.artifacts.summary, &summary);
     }
+    summary = chronicled(&open, summary, &verdict, &outcomes.jobs, started, stop).await?;
     // A last line that could not be written is no loss: the summary wins.
     let _ = open.log.finish();
     if let Some(keep) = open.connection.policies.keep_runs {
@@ -78,6 +79,31 @@ pub async fn carry_out(
     }
     drop(open.lock);
     Ok(Box::new(summary))
+}
+
+/// Writes the run into the run history, and returns its summary.
+///
+/// After the summary is written: the history says what stands on disk, and a run that is killed in
+/// between is missing there, which `waybill history sync` mends; the other way round it could hold an
+/// end that the run never came to. Before `run.finished`: what goes wrong is a warning, and the log and
+/// the summary can still have it. So the end is told once more then, with the same verdict.
+async fn chronicled(
+    open: &Open,
+    summary: Summary,
+    verdict: &Verdict,
+    jobs: &[Arc<StreamJob>],
+    started: std::time::Instant,
+    stop: &Stop,
+) -> Result<Summary> {
+    let keeping = AssertUnwindSafe(open.chronicle.keep(&summary, stop.at_once())).catch_unwind();
+    let Err(error) = keeping.await.unwrap_or_else(|payload| Err(panicked(payload))) else {
+        return Ok(summary);
+    };
+    unkept(open, &open.events.in_phase(Phase::Summary), &error);
+    let summary = open.log.conclude(terminal(verdict, jobs, started))?;
+    // The one that stands is as true, and lacks the warning.
+    let _ = write_run_summary(&open.artifacts.summary, &summary);
+    Ok(summary)
 }
 
 /// Turns signals into events, and the time budget into a request to stop.

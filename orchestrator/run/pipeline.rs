@@ -17,6 +17,7 @@ use super::confirm::confirm;
 use super::job::{Ended, StreamJob};
 use super::sessions::Sessions;
 use super::{Options, Run, Stop, error_of, group, matching, plan, publish, rejects, retry, staged};
+use crate::secrets::Resolved;
 use crate::store::project::Project;
 use crate::summary::units::counted;
 
@@ -126,21 +127,45 @@ where
 }
 
 async fn resolve(open: &Open, project: &Project, events: Events) -> Result<Sessions> {
-    let (config, connection, project) = (Arc::clone(&open.config), open.connection.clone(), project.clone());
-    let sessions = tokio::task::spawn_blocking(move || Sessions::new(&project, &config, &connection)).await;
-    let sessions = sessions.map_err(|e| Error::internal("resolving secrets").cause(e))??;
-    for secret in &sessions.resolved.secrets {
-        let user = sessions.resolved.source.get("user").or_else(|| sessions.resolved.destination.get("user"));
-        let user = user.and_then(serde_json::Value::as_str);
-        open.redactor.load(&events, &secret.name, secret.value.expose(), user);
-        let body = Body::SecretResolved { name: secret.name.clone(), origin: secret.origin.clone() };
-        events.emit(Level::Debug, body, format!("{} resolved", secret.name), None);
+    let (config, connection) = (Arc::clone(&open.config), open.connection.clone());
+    let (loaded, owned) = (Arc::clone(&config), project.clone());
+    let sessions = tokio::task::spawn_blocking(move || Sessions::new(&owned, &loaded, &connection)).await;
+    let sessions = sessions.unwrap_or_else(|e| Err(Error::internal("resolving secrets").cause(e)));
+    let ours = sessions.as_ref().ok().map(|sessions| &sessions.resolved);
+    if let Some(resolved) = ours {
+        known(open, &events, resolved);
     }
+    // The run goes on without its history, and says so.
+    match open.chronicle.resolve(project, &config, ours).await {
+        Ok(also) => also.into_iter().for_each(|resolved| known(open, &events, resolved)),
+        Err(error) => unkept(open, &events, &error),
+    }
+    let sessions = sessions?;
     for finding in &sessions.resolved.findings {
         let message = format!("{}: {}", finding.path, finding.message);
         events.warn(Body::Runtime { detail: serde_json::Value::Null }, message);
     }
     Ok(sessions)
+}
+
+/// Tells redaction of secrets as they are resolved.
+fn known(open: &Open, events: &Events, resolved: &Resolved) {
+    let user = resolved.source.get("user").or_else(|| resolved.destination.get("user"));
+    let user = user.and_then(serde_json::Value::as_str);
+    for secret in &resolved.secrets {
+        open.redactor.load(events, &secret.name, secret.value.expose(), user);
+        let body = Body::SecretResolved { name: secret.name.clone(), origin: secret.origin.clone() };
+        events.emit(Level::Debug, body, format!("{} resolved", secret.name), None);
+    }
+}
+
+/// Says that this run will not be, or is not, in the run history.
+pub(super) fn unkept(open: &Open, events: &Events, error: &Error) {
+    let name = open.chronicle.name().unwrap_or_default();
+    let message =
+        format!("this run is not in the run history ({name}): {error}; later: waybill history sync");
+    let detail = serde_json::json!({"history": name});
+    events.emit(Level::Warn, Body::Runtime { detail }, message, Some(error.record()));
 }
 
 async fn check(

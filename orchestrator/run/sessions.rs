@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use waybill_protocol::{
-    Context, Deadlines, Destination, Errand, Error, Events, Made, Origin, Preflight, Result, Role, Secret,
-    Source,
+    Context, Deadlines, Destination, Errand, Error, Events, History, Made, Origin, Preflight, Result, Role,
+    Secret, Source,
 };
 
 use crate::secrets::{Resolved, ResolvedSecret, resolve, resolve_destination};
@@ -121,6 +121,16 @@ impl Sessions {
         let context = self.context("destination", &self.resolved.destination, events, cancel)?;
         let destination = connector.destination(context, &self.resolved.destination).await;
         destination.map(Arc::from).map_err(|e| e.origin(Origin::Destination))
+    }
+
+    /// Opens the history of runs that the destination keeps. It says nothing by events: it is asked
+    /// when the record has its end already.
+    pub async fn history(&self, limit: Duration, cancel: &CancellationToken) -> Result<Box<dyn History>> {
+        let connector = waybill_connectors::find(&self.resolved.destination_type)?;
+        let settings = &self.resolved.destination;
+        let mut context = self.context("destination", settings, &Events::none(), cancel)?;
+        context.deadlines.query = limit;
+        connector.history(context, settings).await.map_err(|e| e.origin(Origin::Destination))
     }
 
     /// Looks whether an errand can be done in a role.

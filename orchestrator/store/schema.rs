@@ -25,6 +25,10 @@ struct Document {
     destination: Option<String>,
     /// Destinations by name. Without any, data goes to the file waybill.db.
     destinations: Option<BTreeMap<String, Anything>>,
+    /// The destination that each run is written to as it ends, into tables `waybill_runs`,
+    /// `waybill_run_streams` and `waybill_run_events`: one of type postgres. `waybill history sync`
+    /// writes what is missing there.
+    history: Option<String>,
     /// The file that holds all state instead of this one, for those who keep this one under git;
     /// relative to this file's folder. `waybill config state-file` moves the state.
     state_file: Option<String>,

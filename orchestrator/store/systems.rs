@@ -16,6 +16,8 @@ pub(crate) struct Known<'r> {
     pub(crate) destination: Value,
     /// JSON Schema of its own stream options.
     pub(crate) stream: Value,
+    /// Whether the history of runs can be kept there.
+    pub(crate) keeps_history: bool,
 }
 
 /// All connectors.
@@ -36,6 +38,7 @@ impl<'r> Systems<'r> {
                 source: spec.source.to_value(),
                 destination: spec.destination.to_value(),
                 stream: spec.stream.to_value(),
+                keeps_history: spec.keeps_history,
             }
         };
         let selection = schemars::schema_for!(StreamSelection).to_value();

@@ -25,6 +25,7 @@ use waybill_protocol::stream::{SyncMode, WriteMode};
 pub use file::{read_summary, rebuild, to_bytes, write_summary};
 pub use fold::Fold;
 pub use report::verdict as verdict_line;
+pub(crate) use report::{moved, outcome};
 
 use crate::events::OpenSpan;
 

@@ -58,7 +58,7 @@ pub(super) fn hash8(parts: &[&str]) -> String {
 }
 
 /// A key for an advisory lock.
-pub(super) fn lock_key(parts: &[&str]) -> i64 {
+pub(in crate::postgres) fn lock_key(parts: &[&str]) -> i64 {
     let hash = hash(parts);
     hash.iter().take(8).fold(0i64, |key, byte| (key << 8) | i64::from(*byte))
 }

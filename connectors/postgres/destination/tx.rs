@@ -18,7 +18,7 @@ use crate::postgres::watch::Haste;
 const NOTICEABLE: Duration = Duration::from_millis(100);
 
 /// An open transaction.
-pub(super) struct Tx {
+pub(in crate::postgres) struct Tx {
     session: Session,
     key: Option<String>,
     held: Option<Held>,
@@ -26,11 +26,11 @@ pub(super) struct Tx {
 
 /// Arguments of a statement.
 #[derive(Default)]
-pub(super) struct Args(PgArguments);
+pub(in crate::postgres) struct Args(PgArguments);
 
 impl Args {
     /// One more.
-    pub(super) fn with<'q, T>(mut self, value: T) -> Result<Args>
+    pub(in crate::postgres) fn with<'q, T>(mut self, value: T) -> Result<Args>
     where
         T: Encode<'q, Postgres> + Type<Postgres> + 'q,
     {
@@ -42,7 +42,7 @@ impl Args {
 
 impl Tx {
     /// Begins one with the run's id in it, whatever the server's or the role's defaults are.
-    pub(super) async fn begin(server: &Arc<Server>) -> Result<Tx> {
+    pub(in crate::postgres) async fn begin(server: &Arc<Server>) -> Result<Tx> {
         match Tx::on(server.session().await?).await {
             // An idle connection may have been closed by the other side: once more on a new one.
             Err(error) if error.kind() == Kind::Network => Tx::on_new_connection(server).await,
@@ -83,22 +83,27 @@ impl Tx {
     }
 
     /// Runs statements as one message; every value comes as text. Takes as long as it takes.
-    pub(super) async fn run(&mut self, sql: &str) -> Result<Vec<PgRow>> {
+    pub(in crate::postgres) async fn run(&mut self, sql: &str) -> Result<Vec<PgRow>> {
         Ok(self.work(sql, None, Haste::None).await?.0)
     }
 
     /// Runs one statement with arguments and returns its rows.
-    pub(super) async fn fetch(&mut self, sql: &str, args: Args) -> Result<Vec<PgRow>> {
+    pub(in crate::postgres) async fn fetch(&mut self, sql: &str, args: Args) -> Result<Vec<PgRow>> {
         Ok(self.work(sql, Some(args.0), Haste::None).await?.0)
     }
 
     /// Runs one statement with arguments and returns how many rows it touched.
-    pub(super) async fn execute(&mut self, sql: &str, args: Args) -> Result<u64> {
+    pub(in crate::postgres) async fn execute(&mut self, sql: &str, args: Args) -> Result<u64> {
         Ok(self.work(sql, Some(args.0), Haste::None).await?.1)
     }
 
     /// The same for a statement that may wait for somebody else's lock on `what`: says how long.
-    pub(super) async fn wait(&mut self, what: &str, sql: &str, args: Args) -> Result<Vec<PgRow>> {
+    pub(in crate::postgres) async fn wait(
+        &mut self,
+        what: &str,
+        sql: &str,
+        args: Args,
+    ) -> Result<Vec<PgRow>> {
         let started = Instant::now();
         let answer = self.fetch(sql, args).await;
         waited(&self.server(), what, started);
@@ -143,7 +148,7 @@ impl Tx {
     }
 
     /// Commits; an error may hide a commit that took place.
-    pub(super) async fn commit(mut self) -> Result<()> {
+    pub(in crate::postgres) async fn commit(mut self) -> Result<()> {
         // Constraints that are looked at now, or a standby that is waited for, may take their time.
         self.work("COMMIT", None, Haste::Some).await?;
         self.session.over();
@@ -153,7 +158,7 @@ impl Tx {
     }
 
     /// Rolls back and keeps the connection.
-    pub(super) async fn rollback(mut self) {
+    pub(in crate::postgres) async fn rollback(mut self) {
         self.session.rollback().await;
         drop(self.held.take());
         if self.session.usable() {
@@ -163,7 +168,7 @@ impl Tx {
 }
 
 /// A session in a transaction that only reads; end it with [`leave`].
-pub(super) async fn reading(server: &Arc<Server>) -> Result<Session> {
+pub(in crate::postgres) async fn reading(server: &Arc<Server>) -> Result<Session> {
     let mut session = server.session().await?;
     match session.begin("READ ONLY").await {
         Err(error) if error.kind() == Kind::Network => {
@@ -178,7 +183,7 @@ pub(super) async fn reading(server: &Arc<Server>) -> Result<Session> {
 }
 
 /// Ends a [`reading`] session.
-pub(super) async fn leave(mut session: Session) {
+pub(in crate::postgres) async fn leave(mut session: Session) {
     session.rollback().await;
     if session.usable() {
         session.release();

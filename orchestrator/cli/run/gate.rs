@@ -55,6 +55,11 @@ pub(super) async fn gate(
         counted(count("source"), "source"),
         counted(count("destination"), "destination")
     );
+    let (kept, probes): (Vec<Probe>, Vec<Probe>) = probes.into_iter().partition(|p| p.role == "history");
+    for error in kept.iter().filter_map(Probe::failure) {
+        let later = next::command(project, "history sync");
+        terminal.warn(&format!("the run history cannot be written: {}; afterwards: {later}", error.message));
+    }
     let failed: Vec<&Probe> = probes.iter().filter(|probe| !probe.passed).collect();
     if failed.is_empty() {
         if !probes.is_empty() {

@@ -12,9 +12,12 @@ mod replay;
 mod report;
 mod show;
 mod stats;
+mod streams;
 #[cfg(test)]
 mod tests;
+mod timeline;
 mod told;
+pub(crate) mod when;
 
 use std::path::PathBuf;
 

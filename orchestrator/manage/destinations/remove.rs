@@ -39,6 +39,11 @@ pub fn remove(project: &Project, name: &str, force: bool, secrets: bool) -> Resu
             "give these connections another destination first, or say --force: they cannot run until they have one",
         ));
     }
+    if config.history.as_deref() == Some(name) && !force {
+        return Err(Error::config(format!("destination {name:?} keeps the run history")).hint(
+            "take the member `history` out of config.json first, or say --force: runs are then kept on disk only",
+        ));
+    }
     let names: Vec<String> = held(project, name)?.keys().cloned().collect();
     edit(project, &waybill_connectors::registry(), |_, document| {
         let map = object(document)?;
@@ -47,6 +52,9 @@ pub fn remove(project: &Project, name: &str, force: bool, secrets: bool) -> Resu
         }
         if map.get("destination").and_then(Value::as_str) == Some(name) {
             map.shift_remove("destination");
+        }
+        if map.get("history").and_then(Value::as_str) == Some(name) {
+            map.shift_remove("history");
         }
         Ok(())
     })?;

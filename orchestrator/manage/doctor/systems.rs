@@ -6,9 +6,9 @@ use chrono::SecondsFormat;
 use tokio_util::sync::CancellationToken;
 
 use super::{Area, Command, Level};
-use crate::manage::gate;
 use crate::manage::probe::Probe;
 use crate::manage::secrets::Checked;
+use crate::manage::{gate, probe};
 use crate::store::config::LoadedConfig;
 use crate::store::lock;
 use crate::store::project::Project;
@@ -72,6 +72,9 @@ pub(super) async fn probes(
     let targets = config.destinations.iter().map(|destination| (false, destination.name.clone()));
     let mut found = gate::all(project, config, sources.chain(targets).collect(), cancel).await;
     gate::once(config, &mut found);
+    if let Some(name) = &config.history {
+        found.push(probe::history(project, config, name, cancel).await);
+    }
     found
 }
 
@@ -82,14 +85,19 @@ pub(super) fn reached(probes: &[Probe], command: Command<'_>, area: &mut Area<'_
         match probe.failure() {
             Some(error) => {
                 let hint = error.hint.as_ref().map(|hint| format!("{hint}; ")).unwrap_or_default();
-                let remedy = format!("{hint}{}", command(&probe.look()));
+                let remedy = match (&error.hint, probe.role.as_str()) {
+                    (Some(hint), "history") => hint.clone(),
+                    _ => format!("{hint}{}", command(&probe.look())),
+                };
                 // Settings that are wrong were told by the secrets or the config already.
-                let level = if probe.error.is_some() { Level::Warning } else { Level::Error };
+                // Runs go on without their history.
+                let told = probe.error.is_some() || probe.role == "history";
+                let level = if told { Level::Warning } else { Level::Error };
                 area.add(level, &what, error.message.clone(), Some(remedy));
             }
             None => {
-                let first = probe.checks.first().map(|check| check.detail.clone()).unwrap_or_default();
-                area.ok(&what, first);
+                let said = if probe.role == "history" { probe.checks.last() } else { probe.checks.first() };
+                area.ok(&what, said.map(|check| check.detail.clone()).unwrap_or_default());
                 for warning in probe.checks.iter().filter_map(|check| check.warning.clone()) {
                     area.add(Level::Warning, &what, warning, Some(command(&probe.look())));
                 }

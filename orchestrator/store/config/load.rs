@@ -67,6 +67,7 @@ pub fn read_with(
         .map(|d| d.name.clone())
         .chain(invalid_destinations.iter().filter_map(|d| d.name.clone()))
         .collect();
+    let history = history(&mut reader, &destinations, &known)?;
     let empty = json!([]);
     let entries = text.value.get("connections").unwrap_or(&empty);
     let entries = entries
@@ -98,6 +99,7 @@ pub fn read_with(
         path,
         state_file,
         destination: default,
+        history,
         destinations,
         invalid_destinations,
         connections,
@@ -202,6 +204,44 @@ fn destination(reader: &mut Reader<'_>, name: &str, value: &Value, here: &JsonPa
     let settings = reader.settings(Value::Object(settings), &Shape::of(&known.destination), here, &home)?;
     reader.no_passwords(&settings, here, &home)?;
     Ok(Destination { name: name.to_owned(), system, settings, origin: Origin::Config })
+}
+
+/// The destination that keeps the run history. One that is wrong in itself is told where it stands.
+fn history(
+    reader: &mut Reader<'_>,
+    destinations: &[Destination],
+    known: &[String],
+) -> Result<Option<String>> {
+    let here = JsonPath::default().key("history");
+    let Some(value) = reader.text.value.get("history").filter(|value| !value.is_null()) else {
+        return Ok(None);
+    };
+    let name: String = reader.typed(value, &here)?;
+    let keeps =
+        |system: &str| reader.systems.find(system, Role::Destination).is_ok_and(|known| known.keeps_history);
+    let able: Vec<&str> = destinations.iter().filter(|d| keeps(&d.system)).map(|d| d.name.as_str()).collect();
+    let systems: Vec<&str> =
+        reader.systems.list.iter().filter(|known| known.keeps_history).map(|known| known.name).collect();
+    let hint = match (able.as_slice(), systems.as_slice()) {
+        ([], []) => "remove the member: no connector of this build can keep it".to_owned(),
+        ([], systems) => format!("add a destination of type {}, or remove the member", systems.join(" or ")),
+        (able, _) => format!("set it to one of: {}", able.join(", ")),
+    };
+    match destinations.iter().find(|destination| destination.name == name) {
+        Some(destination) if !keeps(&destination.system) => {
+            let system = &destination.system;
+            let message = format!(
+                "destination {} is of type {system}, which cannot keep the run history",
+                shown(&name)
+            );
+            Err(reader.text.error(&here, message).hint(hint))
+        }
+        None if !known.contains(&name) => {
+            let near = did_you_mean(&name, able.iter().copied());
+            Err(reader.text.error(&here, format!("no destination {}{near}", shown(&name))).hint(hint))
+        }
+        _ => Ok(Some(name)),
+    }
 }
 
 /// The destination that a connection goes to, and who says so.

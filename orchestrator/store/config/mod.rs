@@ -133,6 +133,8 @@ pub struct LoadedConfig {
     pub state_file: Option<PathBuf>,
     /// The config's own default destination, where it names one.
     pub destination: Option<String>,
+    /// The destination that keeps the run history, where one does.
+    pub history: Option<String>,
     /// Destinations; the embedded one alone where the file has none.
     pub destinations: Vec<Destination>,
     /// Destinations that are wrong.

@@ -17,8 +17,8 @@ pub struct Head<'a> {
     pub level: Level,
     /// The event's name.
     pub event: &'a str,
-    /// What stands between the event's name and its message.
-    scope: &'a [u8],
+    /// What follows the event's name.
+    rest: &'a [u8],
 }
 
 impl<'a> Head<'a> {
@@ -37,8 +37,7 @@ impl<'a> Head<'a> {
             "error" => Level::Error,
             _ => return None,
         };
-        let scope = rest.get(..find(rest, b",\"message\":\"")?)?;
-        Some(Head { seq, t_ms, level, event, scope })
+        Some(Head { seq, t_ms, level, event, rest })
     }
 
     /// The stream, as it is written: escapes stand as they are.
@@ -52,8 +51,12 @@ impl<'a> Head<'a> {
     }
 
     fn member(&self, name: &[u8]) -> Option<&'a [u8]> {
-        let at = find(self.scope, name)? + name.len();
-        let rest = self.scope.get(at..)?;
+        let found = find(self.rest, name)?;
+        // Behind the message the same name may stand in the data.
+        if find(self.rest.get(..found)?, b",\"message\":\"").is_some() {
+            return None;
+        }
+        let rest = self.rest.get(found + name.len()..)?;
         let mut end = 0;
         loop {
             match rest.get(end)? {
@@ -66,7 +69,16 @@ impl<'a> Head<'a> {
 }
 
 fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
-    bytes.windows(wanted.len()).position(|window| window == wanted)
+    let first = *wanted.first()?;
+    let mut from = 0;
+    while let Some(step) = bytes.get(from..)?.iter().position(|byte| *byte == first) {
+        from += step;
+        if bytes.get(from..)?.starts_with(wanted) {
+            return Some(from);
+        }
+        from += 1;
+    }
+    None
 }
 
 fn number(text: &[u8]) -> Option<(u64, &[u8])> {
@@ -87,7 +99,7 @@ mod tests {
     use super::*;
     use crate::events::Line;
 
-    const LINE: &str = r#"{"v":1,"seq":184,"ts":"2026-01-02T03:04:05.123456Z","t_ms":5123,"level":"error","event":"stream.attempt_failed","run_id":"r","connection":"crm","stream":"a \",\"span\":\"x","phase":"read","attempt":2,"span":"s1","parent":"p","message":"m \",\"event\":\"y","data":{"span":"z"}}"#;
+    const LINE: &str = r#"{"v":1,"seq":184,"ts":"2026-01-02T03:04:05.123456Z","t_ms":5123,"level":"error","event":"stream.attempt_failed","run_id":"r","connection":"crm","stream":"a \",\"span\":\"x","phase":"read","attempt":2,"span":"s1","parent":"p","message":"m \",\"event\":\"y","data":{"a":1,"span":"z"}}"#;
 
     #[test]
     fn a_head_is_what_the_whole_line_says() {
@@ -98,13 +110,24 @@ mod tests {
         );
         assert_eq!(head.span(), Some(b"s1".as_slice()));
         assert_eq!(line.span.as_deref(), Some("s1"));
+        let without = LINE.replace(r#","span":"s1""#, "");
+        assert_eq!(
+            Head::of(without.as_bytes()).unwrap().span(),
+            None,
+            "that of the data is none of the line's"
+        );
         assert_eq!(head.stream(), Some(br#"a \",\"span\":\"x"#.as_slice()));
     }
 
     #[test]
     fn a_line_that_is_laid_out_otherwise_or_torn_has_none() {
-        for end in 0..LINE.find(r#""message""#).unwrap() {
+        for end in 0..LINE.find(r#","run_id""#).unwrap() {
             assert_eq!(Head::of(&LINE.as_bytes()[..end]), None);
+        }
+        for end in 0..LINE.len() {
+            let head = Head::of(&LINE.as_bytes()[..end]);
+            let span = head.and_then(|head| head.span());
+            assert!(span.is_none() || span == Some(b"s1"), "{end}");
         }
         for text in
             ["", "{}", r#"{"seq":1,"v":1}"#, "\u{0}\u{0}", r#"{"v":1,"seq":99999999999999999999,"ts":""#]

@@ -88,7 +88,7 @@ impl<R: BufRead> Reader<R> {
                 return None;
             }
             let Some(line) = self.buffer.strip_suffix(b"\n") else {
-                return Some(if read == LONGEST { self.overlong() } else { self.tail(start) });
+                return if read == LONGEST { Some(self.overlong()) } else { self.tail(start, wanted) };
             };
             if !line.trim_ascii().is_empty() && wanted(line) {
                 let parsed = Line::parse(line);
@@ -98,11 +98,11 @@ impl<R: BufRead> Reader<R> {
     }
 
     /// A last line without its line feed: whole in itself, or torn.
-    fn tail(&mut self, offset: u64) -> Entry {
+    fn tail(&mut self, offset: u64, wanted: &mut dyn FnMut(&[u8]) -> bool) -> Option<Entry> {
         self.done = true;
         match Line::parse(&self.buffer) {
-            Ok(line) => Entry::Line(Box::new(line)),
-            Err(_) => Entry::Torn { offset, text_len: self.offset - offset },
+            Ok(line) => wanted(&self.buffer).then(|| Entry::Line(Box::new(line))),
+            Err(_) => Some(Entry::Torn { offset, text_len: self.offset - offset }),
         }
     }
 

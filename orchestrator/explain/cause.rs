@@ -89,7 +89,7 @@ pub(super) fn cause(summary: &Summary, trail: Option<&Trail>) -> Option<Cause> {
     match summary.status {
         RunStatus::Succeeded | RunStatus::Running => None,
         RunStatus::Crashed => Some(killed(summary, trail)),
-        RunStatus::Cancelled => Some(stopped(summary)),
+        RunStatus::Cancelled => Some(stopped(summary, trail)),
         RunStatus::Partial | RunStatus::Failed => Some(failed(summary, trail)),
     }
 }
@@ -131,7 +131,7 @@ pub(super) fn sentence(error: &ErrorRecord) -> String {
     format!("{text} ({}{side}{code})", error.kind.word())
 }
 
-fn stopped(summary: &Summary) -> Cause {
+fn stopped(summary: &Summary, trail: Option<&Trail>) -> Cause {
     let budget = summary.options.get("timeout_ms").and_then(serde_json::Value::as_u64);
     let text = match (summary.exit_code, budget) {
         (Some(124), Some(ms)) => format!("its time budget of {} was used up (--timeout)", duration(ms)),
@@ -143,8 +143,20 @@ fn stopped(summary: &Summary) -> Cause {
         (Some(130), _) => "it was told to stop by SIGINT: Ctrl-C, or a signal like it".to_owned(),
         _ => "it was told to stop".to_owned(),
     };
-    let phase = summary.error.as_ref().and_then(|failure| failure.phase);
-    Cause { error: None, text, stream: None, phase, attempt: None, t_ms: None, seq: None }
+    let told = trail.and_then(|trail| trail.stopped.as_ref());
+    let open = told.map(|(_, open)| open.as_slice()).unwrap_or_default();
+    let mut streams = open.iter().filter(|moment| moment.event == "stream.started");
+    // Several are named by what was under way, not by the place of the cause.
+    let stream = streams.next().filter(|_| streams.next().is_none()).and_then(|moment| moment.stream.clone());
+    Cause {
+        error: None,
+        text,
+        stream,
+        phase: open.iter().rev().find_map(|moment| moment.phase),
+        attempt: None,
+        t_ms: told.map(|(moment, _)| moment.t_ms),
+        seq: told.map(|(moment, _)| moment.seq),
+    }
 }
 
 fn killed(summary: &Summary, trail: Option<&Trail>) -> Cause {

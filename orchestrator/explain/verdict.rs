@@ -7,8 +7,11 @@ use super::difference::Comparison;
 use super::trail::Trail;
 use super::under_way::UnderWay;
 use crate::events::render::visible;
-use crate::summary::units::{count, counted, duration};
+use crate::summary::units::{counted, duration};
 use crate::summary::{RunStatus, Summary, verdict_line};
+
+/// Warnings that are named as unusual.
+const WARNINGS: usize = 5;
 
 /// What the verdict is made from.
 pub(super) struct Known<'a> {
@@ -103,13 +106,13 @@ pub(super) fn unusual(summary: &Summary, comparison: Option<&Comparison>) -> Vec
             found.push(format!("{}: it took {attempts} attempts", visible(name)));
         }
     }
-    if summary.warnings_total > 0 {
-        let first = summary.warnings.first().map(|warning| visible(&warning.message)).unwrap_or_default();
-        let more = match summary.warnings_total {
-            1 => "a warning".to_owned(),
-            more => format!("{} warnings, the first", count(more)),
-        };
-        found.push(format!("{more}: {first}"));
+    for warning in summary.warnings.iter().take(WARNINGS) {
+        let stream = warning.stream.as_ref().map(|stream| format!("{}: ", visible(stream)));
+        found.push(format!("{}{}", stream.unwrap_or_default(), visible(&warning.message)));
+    }
+    let left = summary.warnings.len().saturating_sub(WARNINGS) as u64;
+    if left > 0 {
+        found.push(counted(left, "more warning"));
     }
     if let Some(comparison) = comparison {
         let differing: Vec<_> =

@@ -118,7 +118,12 @@ fn more_attempts_than_before_are_of_note() {
     project.run().exits(0);
     let notable = texts(&diff(&project, &[]), true).join("\n");
     assert!(notable.contains("streams: s: 3 attempts, before 1"), "{notable}");
-    let said = super::explained(&project, "succeeded-after-retries", "succeeded", &["it took 3 attempts"]);
+    let said = super::explained(
+        &project,
+        "succeeded-after-retries",
+        "succeeded",
+        &["it took 3 attempts", "more below"],
+    );
     assert!(said.contains("the line is dead"), "{said}");
 }
 

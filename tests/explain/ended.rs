@@ -70,7 +70,12 @@ fn a_run_that_was_interrupted_by_its_user_or_told_to_end() {
         project.wait_for_file("here");
         running.signal(signal);
         running.wait().exits(code);
-        let said = explained(&project, &format!("signal-{signal}"), "cancelled", &["cancelled", words]);
+        let said = explained(
+            &project,
+            &format!("signal-{signal}"),
+            "cancelled",
+            &["cancelled", words, "phase read"],
+        );
         assert!(said.contains("waybill run c") && said.contains("signal.received"), "{said}");
         let json = answer(&project);
         assert_eq!(

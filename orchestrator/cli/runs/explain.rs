@@ -142,11 +142,19 @@ fn under_way(out: &mut Out<'_>, answer: &Explanation) {
     }
 }
 
-/// The verdict has the first of them already.
+/// What neither the warnings nor the differences below say.
 fn unusual(out: &mut Out<'_>, answer: &Explanation) {
-    if answer.run.status == RunStatus::Succeeded && answer.unusual.len() > 1 {
-        out.list("what was unusual", &answer.unusual);
-    }
+    let differs = |text: &String| {
+        answer
+            .comparison
+            .iter()
+            .flat_map(Comparison::notable)
+            .any(|difference| text.ends_with(&difference.text))
+    };
+    let warned = |text: &String| answer.warnings.iter().any(|warning| text.ends_with(&warning.message));
+    let rest: Vec<String> =
+        answer.unusual.iter().filter(|text| !differs(text) && !warned(text)).cloned().collect();
+    out.list("what was unusual", &rest);
 }
 
 fn differences(out: &mut Out<'_>, project: &Project, answer: &Explanation) {

@@ -72,7 +72,7 @@ fn a_bundle_never_holds_a_secret() {
         "pa55%2Fword%20with%20spaces".to_owned(),
         "cGE1NS93b3JkIHdpdGggc3BhY2Vz".to_owned(),
     ] {
-        fs::write(&log, text.replace("row 6 is broken", &format!("row 6: {spelling}"))).unwrap();
+        fs::write(&log, text.replace("run of c started", &format!("run of c {spelling}"))).unwrap();
         let finished = project.waybill(&["runs", "bundle", "-o", "b.tar.gz"]).exits(70);
         finished.says(&["would hold a secret (sources.c.token)", "_events.jsonl", "nothing was written"]);
         assert!(!project.path("b.tar.gz").exists(), "{spelling}");

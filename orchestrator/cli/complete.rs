@@ -56,8 +56,8 @@ fn offer(arg: Arg) -> Arg {
     let value = arg.get_value_names().and_then(|names| names.first()).map(ToString::to_string);
     let names: fn() -> Vec<String> = match (arg.get_long(), value.as_deref()) {
         (Some("stream" | "drop"), _) | (_, Some("STREAM")) => streams,
-        (_, Some("NAME")) => connections,
-        (_, Some("RUN")) => runs,
+        (_, Some("NAME" | "CONNECTION")) => connections,
+        (_, Some("RUN" | "A" | "B")) => runs,
         (_, Some("DESTINATION")) => destinations,
         (_, Some("TYPE")) => systems,
         (_, Some("REMOVED")) => removed,

@@ -214,7 +214,7 @@ fn mark(runs: &mut [Sample], measure: Measure, spread: &Spread) {
     }
 }
 
-/// The bars of a sparkline, one a value; `None` is a run that did not succeed.
+/// The bars of a sparkline, one a value, and a dot where there is none.
 pub fn sparkline(values: &[Option<f64>]) -> String {
     const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let known = values.iter().flatten();
@@ -225,7 +225,7 @@ pub fn sparkline(values: &[Option<f64>]) -> String {
         let at = (share * (BARS.len() - 1) as f64).round() as usize;
         BARS.get(at).copied().unwrap_or('█')
     };
-    values.iter().map(|value| value.map_or('×', bar)).collect()
+    values.iter().map(|value| value.map_or('·', bar)).collect()
 }
 
 #[cfg(test)]
@@ -307,7 +307,7 @@ mod tests {
 
     #[test]
     fn a_sparkline_shows_least_most_and_what_failed() {
-        assert_eq!(sparkline(&[Some(0.0), Some(50.0), None, Some(100.0)]), "▁▅×█");
+        assert_eq!(sparkline(&[Some(0.0), Some(50.0), None, Some(100.0)]), "▁▅·█");
         assert_eq!(sparkline(&[Some(7.0), Some(7.0)]), "▅▅");
         assert_eq!(sparkline(&[]), "");
     }

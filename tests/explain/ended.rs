@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{explained, failed, json as answer};
-use crate::fixture::Database;
+use crate::fixture::{Database, Gate};
 use crate::fixture::{Project, postgres, script, wait_until};
 
 /// Some rows, then it waits for the file `go`.
@@ -173,6 +173,33 @@ fn a_run_that_waits_for_a_lock_says_whose() {
     other.run("COMMIT");
     running.wait().exits(0);
     explained(&project, "waited-for-lock", "succeeded", &["c succeeded"]);
+}
+
+#[test]
+fn a_run_whose_query_takes_long_says_which() {
+    let from = Database::new("explain_query");
+    from.sql("CREATE TABLE t AS SELECT n AS id FROM generate_series(1, 10) n");
+    let gate = Gate::before(from.server.port);
+    let mut schema = from.settings();
+    schema["port"] = json!(gate.port);
+    let project = postgres::source_at(schema, json!([{"name": "public.t"}]));
+    gate.shut("COPY ", 0);
+    let running = project.start(&["run", "c"]);
+    gate.wait();
+    project.wait_for_event("query.started", "\"purpose\":\"read\"");
+    let said =
+        explained(&project, "query-runs", "running", &["now: query \"read\" runs for", "loading public.t"]);
+    assert!(said.contains("FROM \"public\".\"t\""), "{said}");
+    // Killed now, it is what was under way.
+    running.signal("KILL");
+    running.wait().exits(137);
+    gate.open();
+    explained(
+        &project,
+        "killed-in-query",
+        "crashed",
+        &["was killed", "under way then: query \"read\" runs for"],
+    );
 }
 
 #[test]

@@ -53,16 +53,19 @@ fn render(terminal: &Terminal, trend: &Trend) -> String {
     lines.join("\n")
 }
 
-/// A line a measure: oldest on the left, × for a run that did not succeed.
+/// A line a measure: oldest on the left, × for a run that did not succeed, a dot where it was too short.
 fn sparks(trend: &Trend) -> Vec<String> {
     let line = |measure: Measure, of: &dyn Fn(&Sample) -> Option<f64>| {
-        let values: Vec<Option<f64>> =
-            trend.runs.iter().map(|run| of(run).filter(|_| run.status == RunStatus::Succeeded)).collect();
+        let good = |run: &Sample| run.status == RunStatus::Succeeded;
+        let values: Vec<Option<f64>> = trend.runs.iter().map(|run| of(run).filter(|_| good(run))).collect();
+        let line = sparkline(&values);
+        let bars = line.chars().zip(&trend.runs).map(|(bar, run)| if good(run) { bar } else { '×' });
+        let bars: String = bars.collect();
         let usual = trend.spreads.get(measure.word()).map(|spread| {
             let [middle, least, most] = [spread.median, spread.least, spread.most].map(|v| measure.shown(v));
             format!("  usually {middle}, {least} to {most}")
         });
-        format!("{:<8} {}{}", measure.word(), sparkline(&values), usual.unwrap_or_default())
+        format!("{:<8} {}{}", measure.word(), bars, usual.unwrap_or_default())
     };
     vec![
         line(Measure::Rows, &|run| Some(run.rows as f64)),

@@ -4,6 +4,7 @@
 //! `secrets` → the protocol.
 //! ARCHITECTURE.md walks through the house.
 
+pub mod bundle;
 pub mod cli;
 pub mod demo;
 pub mod events;

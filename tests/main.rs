@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod bad_input;
+mod bundle;
 mod conformance;
 mod connections;
 mod cursors;
@@ -23,6 +24,7 @@ mod headless;
 mod kill_anywhere;
 mod killed;
 mod late_commits;
+mod leak;
 mod manage;
 mod menu;
 mod model;
@@ -33,6 +35,7 @@ mod postgres;
 mod preflight;
 mod query;
 mod record;
+mod records;
 mod retries;
 mod run_ids;
 mod schema_change;

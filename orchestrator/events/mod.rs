@@ -7,6 +7,7 @@
 
 mod cut;
 pub mod follow;
+pub mod gate;
 pub mod head;
 mod journal;
 pub mod line;

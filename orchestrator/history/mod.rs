@@ -5,6 +5,7 @@
 
 mod find;
 mod here;
+pub mod prune;
 pub mod receipts;
 mod scan;
 

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use waybill_protocol::event::Phase;
 use waybill_protocol::{Error, Kind, Level, Origin, Result};
 
-use super::archive::resolve;
+use super::archive::{log_of, resolve};
 use super::told::Told;
 use crate::cli::terminal::Terminal;
 use crate::events::{Reader, Sieve, Wanted, follow_pieces};
@@ -95,8 +95,12 @@ impl EventsArgs {
 
 /// Shows or follows events.
 pub(super) fn events(terminal: &Terminal, project: &Project, args: &EventsArgs) -> Result<u8> {
-    let entry = with_archive(project, |archive| resolve(archive, &args.run))?;
-    let log = log_of(&entry)?;
+    let (entry, log) = with_archive(project, |archive| {
+        let entry = resolve(archive, &args.run)?;
+        let log = log_of(archive, &entry)?;
+        Ok((entry, log))
+    })?;
+    let log = &log;
     let raw = args.raw || terminal.json_wanted();
     let mut told = Told::new(terminal, Sieve::new(args.wanted(raw))?, raw, args.follow);
     let mut failed = None;
@@ -130,15 +134,6 @@ pub(super) fn events(terminal: &Terminal, project: &Project, args: &EventsArgs) 
             .warn(&format!("the run ended without a word; its record: waybill runs show {}", entry.run_id));
     }
     Ok(0)
-}
-
-/// The event log of a run.
-pub(super) fn log_of(entry: &RunEntry) -> Result<&Path> {
-    entry.log_path.as_deref().ok_or_else(|| {
-        Error::new(Kind::NotFound, format!("the event log of run {} is gone", entry.run_id))
-            .origin(Origin::Orchestrator)
-            .hint(format!("what is known of the run: waybill runs show {}", entry.run_id))
-    })
 }
 
 /// A log that cannot be read.

@@ -1,11 +1,13 @@
 //! `waybill runs …`: the runs there were, and what each left behind.
 
 pub(crate) mod archive;
+mod bundle;
 mod diff;
 mod events;
 mod explain;
 mod list;
 pub(crate) mod look;
+mod prune;
 mod replay;
 mod report;
 mod show;
@@ -14,7 +16,9 @@ mod stats;
 mod tests;
 mod told;
 
-use clap::Subcommand;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
 use waybill_protocol::Result;
 
 use super::terminal::Terminal;
@@ -39,11 +43,31 @@ pub enum RunsCommand {
     Report(report::ReportArgs),
     /// Show a run again as it looked live
     Replay(replay::ReplayArgs),
+    /// Put the record of a run into one file, to be looked at elsewhere
+    Bundle(bundle::BundleArgs),
+    /// Remove the artifacts of older runs
+    Prune(prune::PruneArgs),
+}
+
+/// `waybill runs`.
+#[derive(Debug, Args)]
+pub struct RunsArgs {
+    /// Look into a bundle, from wherever it came, instead of the project
+    #[arg(long, global = true, value_name = "FILE")]
+    bundle: Option<PathBuf>,
+    #[command(subcommand)]
+    command: RunsCommand,
 }
 
 /// Runs one of the commands.
-pub async fn runs(terminal: &Terminal, project: &Project, command: RunsCommand) -> Result<u8> {
-    match command {
+pub async fn runs(terminal: &Terminal, project: &Project, args: RunsArgs) -> Result<u8> {
+    let opened = args.bundle.as_deref().map(crate::bundle::open).transpose()?;
+    let project = opened.as_ref().map_or(project, |opened| &opened.project);
+    if let Some(opened) = opened.as_ref().filter(|opened| opened.manifest.version > crate::bundle::VERSION) {
+        let version = &opened.manifest.waybill;
+        terminal.warn(&format!("the bundle was made by waybill {version}: what is new in it is not shown"));
+    }
+    match args.command {
         RunsCommand::List(args) => list::list(terminal, project, &args),
         RunsCommand::Show(args) => show::show(terminal, project, &args),
         RunsCommand::Explain(args) => explain::explain(terminal, project, &args),
@@ -52,5 +76,7 @@ pub async fn runs(terminal: &Terminal, project: &Project, command: RunsCommand) 
         RunsCommand::Events(args) => events::events(terminal, project, &args),
         RunsCommand::Report(args) => report::report(terminal, project, &args),
         RunsCommand::Replay(args) => replay::replay(terminal, project, &args).await,
+        RunsCommand::Bundle(args) => bundle::bundle(terminal, project, &args).await,
+        RunsCommand::Prune(args) => prune::prune(terminal, project, &args),
     }
 }

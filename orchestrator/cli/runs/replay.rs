@@ -5,8 +5,8 @@ use std::time::Duration;
 use clap::Args;
 use waybill_protocol::Result;
 
-use super::archive::resolve;
-use super::events::{log_of, unreadable};
+use super::archive::{log_of, resolve};
+use super::events::unreadable;
 use crate::cli::progress;
 use crate::cli::run::painted;
 use crate::cli::terminal::Terminal;
@@ -64,13 +64,13 @@ impl Speed {
 
 /// Shows a run again.
 pub(super) async fn replay(terminal: &Terminal, project: &Project, args: &ReplayArgs) -> Result<u8> {
-    let (entry, summary) = with_archive(project, |archive| {
+    let (entry, log, summary) = with_archive(project, |archive| {
         let entry = resolve(archive, &args.run)?;
+        let log = log_of(archive, &entry)?;
         let summary = archive.show(&entry)?;
-        Ok((entry, summary))
+        Ok((entry, log, summary))
     })?;
-    let log = log_of(&entry)?;
-    let reader = Reader::open(log).map_err(|e| unreadable(log, e))?;
+    let reader = Reader::open(&log).map_err(|e| unreadable(&log, e))?;
     let mut view = progress::view(terminal, &entry.connection);
     let ended = tokio::select! {
         () = play(terminal, reader, args.speed, view.as_mut()) => true,

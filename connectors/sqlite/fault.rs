@@ -51,7 +51,11 @@ pub(crate) fn fault(origin: Origin, doing: &str, error: rusqlite::Error) -> Erro
         }
         _ => (broken, false, ""),
     };
-    let mut out = Error::new(kind, format!("{doing}: {}", text_of(&error))).origin(origin).retry(retry);
+    let mut text = text_of(&error);
+    if extended == rusqlite::ffi::SQLITE_IOERR_SHMSIZE {
+        text = format!("the disk seems to be full ({text})");
+    }
+    let mut out = Error::new(kind, format!("{doing}: {text}")).origin(origin).retry(retry);
     if !hint.is_empty() {
         out = out.hint(hint);
     }

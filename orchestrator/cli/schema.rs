@@ -33,6 +33,12 @@ enum Document {
     Doctor,
     /// What `waybill connection preflight --output json` answers
     Preflight,
+    /// What `waybill runs explain --output json` answers
+    RunsExplain,
+    /// What `waybill runs diff --output json` answers
+    RunsDiff,
+    /// What `waybill runs stats --output json` answers
+    RunsStats,
 }
 
 /// Prints a schema.
@@ -50,6 +56,9 @@ fn document(document: Document) -> Value {
         Document::HeadlessResponse => super::headless::response_schema().to_value(),
         Document::StateExport => crate::store::state::StateDocument::schema().to_value(),
         Document::Preflight => schemars::schema_for!(crate::manage::preflight::Report).to_value(),
+        Document::RunsExplain => schemars::schema_for!(crate::explain::Explanation).to_value(),
+        Document::RunsDiff => schemars::schema_for!(crate::explain::Comparison).to_value(),
+        Document::RunsStats => schemars::schema_for!(crate::explain::Trend).to_value(),
         Document::Doctor => schemars::schema_for!(crate::manage::doctor::Report).to_value(),
     }
 }

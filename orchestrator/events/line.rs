@@ -114,7 +114,8 @@ impl Line {
         let ts = text(&mut members, "ts").ok_or("it has no ts")?;
         let ts = DateTime::parse_from_rfc3339(&ts).map_err(|error| format!("its ts: {error}"))?;
         let data = members.shift_remove("data").unwrap_or_else(|| Value::Object(Map::new()));
-        let body = body_of(&event, &data);
+        // Straight from the text where it is laid out as the writer does: most of reading a log is this.
+        let body = serde_json::from_slice(bytes).ok().or_else(|| body_of(&event, &data));
         Ok(Line {
             v: number(&members, "v").map_or(0, |v| u32::try_from(v).unwrap_or(u32::MAX)),
             seq: number(&members, "seq").ok_or("it has no seq")?,

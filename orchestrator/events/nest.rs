@@ -82,6 +82,7 @@ mod tests {
             phase: None,
             span: some(span),
             parent: some(parent),
+            escaped: false,
         }
     }
 

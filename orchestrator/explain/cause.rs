@@ -9,7 +9,7 @@ use waybill_protocol::{ErrorRecord, Kind, Origin};
 use super::moment::short;
 use super::trail::{Fault, Trail};
 use crate::events::render::visible;
-use crate::summary::units::{bytes, clock, counted, duration};
+use crate::summary::units::{bytes, counted, duration};
 use crate::summary::{RunStatus, Summary};
 
 /// The first cause, and where it struck.
@@ -89,7 +89,7 @@ pub(super) fn cause(summary: &Summary, trail: Option<&Trail>) -> Option<Cause> {
     match summary.status {
         RunStatus::Succeeded | RunStatus::Running => None,
         RunStatus::Crashed => Some(killed(summary, trail)),
-        RunStatus::Cancelled => Some(stopped(summary)),
+        RunStatus::Cancelled => Some(stopped(summary, trail)),
         RunStatus::Partial | RunStatus::Failed => Some(failed(summary, trail)),
     }
 }
@@ -115,9 +115,11 @@ fn failed(summary: &Summary, trail: Option<&Trail>) -> Cause {
 
 /// What failed, the deepest reason that says more, and the class.
 pub(super) fn sentence(error: &ErrorRecord) -> String {
-    let mut text = visible(&error.message);
     let more = |cause: &&String| !cause.is_empty() && !error.message.contains(cause.as_str());
-    if let Some(cause) = error.cause.iter().rev().find(more) {
+    let causes: Vec<&String> = error.cause.iter().filter(more).collect();
+    let mut text = visible(&error.message);
+    // The nearest reason and the deepest one; those between say how it came up.
+    for cause in causes.first().into_iter().chain(causes.last().filter(|_| causes.len() > 1)) {
         text.push_str(&format!(" — {}", visible(&short(cause))));
     }
     let side = match error.origin {
@@ -129,7 +131,7 @@ pub(super) fn sentence(error: &ErrorRecord) -> String {
     format!("{text} ({}{side}{code})", error.kind.word())
 }
 
-fn stopped(summary: &Summary) -> Cause {
+fn stopped(summary: &Summary, trail: Option<&Trail>) -> Cause {
     let budget = summary.options.get("timeout_ms").and_then(serde_json::Value::as_u64);
     let text = match (summary.exit_code, budget) {
         (Some(124), Some(ms)) => format!("its time budget of {} was used up (--timeout)", duration(ms)),
@@ -141,8 +143,20 @@ fn stopped(summary: &Summary) -> Cause {
         (Some(130), _) => "it was told to stop by SIGINT: Ctrl-C, or a signal like it".to_owned(),
         _ => "it was told to stop".to_owned(),
     };
-    let phase = summary.error.as_ref().and_then(|failure| failure.phase);
-    Cause { error: None, text, stream: None, phase, attempt: None, t_ms: None, seq: None }
+    let told = trail.and_then(|trail| trail.stopped.as_ref());
+    let open = told.map(|(_, open)| open.as_slice()).unwrap_or_default();
+    let mut streams = open.iter().filter(|moment| moment.event == "stream.started");
+    // Several are named by what was under way, not by the place of the cause.
+    let stream = streams.next().filter(|_| streams.next().is_none()).and_then(|moment| moment.stream.clone());
+    Cause {
+        error: None,
+        text,
+        stream,
+        phase: open.iter().rev().find_map(|moment| moment.phase),
+        attempt: None,
+        t_ms: told.map(|(moment, _)| moment.t_ms),
+        seq: told.map(|(moment, _)| moment.seq),
+    }
 }
 
 fn killed(summary: &Summary, trail: Option<&Trail>) -> Cause {
@@ -182,11 +196,12 @@ pub(super) fn place(cause: &Cause) -> Option<String> {
     let mut parts = Vec::new();
     parts.extend(cause.stream.as_ref().map(|stream| format!("stream {}", visible(stream))));
     parts.extend(cause.phase.map(|phase| format!("phase {}", phase.word())));
-    parts.extend(cause.attempt.map(|attempt| match attempt {
-        1 => "attempt 1".to_owned(),
-        more => format!("attempt {more}, the last"),
+    // Before the streams there are no attempts to tell apart, unless there were several.
+    parts.extend(cause.attempt.and_then(|attempt| match attempt {
+        1 => cause.stream.as_ref().map(|_| "attempt 1".to_owned()),
+        more => Some(format!("attempt {more}, the last")),
     }));
-    parts.extend(cause.t_ms.map(|ms| format!("at {} of the run", clock(ms))));
+    parts.extend(cause.t_ms.map(|ms| format!("{} into the run", duration(ms))));
     parts.extend(cause.seq.map(|seq| format!("line {seq} of its log")));
     (!parts.is_empty()).then(|| parts.join(", "))
 }

@@ -37,10 +37,7 @@ pub(super) fn led_to(summary: &Summary, cause: Option<&Cause>, trail: &Trail) ->
             found.add(began, Role::Began);
         }
     }
-    if matches!(summary.status, RunStatus::Crashed | RunStatus::Cancelled) {
-        for open in trail.under_way().iter().rev().take(4) {
-            found.add(open, Role::Began);
-        }
+    if summary.status == RunStatus::Crashed {
         let last = trail.last_line().map(|line| Moment::of(&line, Role::Ended));
         found.extend(last.as_ref(), Role::Ended);
     }
@@ -71,14 +68,21 @@ impl Found {
     }
 
     fn before(&mut self, track: &Track, until: u64) {
-        let said = |moment: &&Moment| {
-            moment.role == Role::Before && moment.seq < until && moment.event != "stream.attempt_failed"
-        };
+        let said = |moment: &&Moment| moment.role == Role::Before && moment.seq < until;
         self.extend(track.recent.iter().filter(said).rev().take(BEFORE), Role::Before);
     }
 
     fn in_order(self) -> Vec<Moment> {
         let mut moments: Vec<Moment> = self.0.into_values().collect();
+        // A failure is often told twice: by what failed, and by what tries again.
+        let told: Vec<String> = moments
+            .iter()
+            .filter(|moment| matches!(moment.role, Role::Survived | Role::Failed))
+            .map(|moment| moment.message.clone())
+            .collect();
+        moments.retain(|moment| {
+            moment.role != Role::Before || !told.iter().any(|told| told.contains(&moment.message))
+        });
         // What is left out is what says least: what came before, oldest first.
         while moments.len() > NAMED {
             let least = moments.iter().position(|moment| moment.role == Role::Before).unwrap_or(0);

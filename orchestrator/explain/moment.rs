@@ -87,9 +87,14 @@ pub struct Moment {
 impl Moment {
     /// The moment of a line.
     pub(super) fn of(line: &Line, role: Role) -> Moment {
-        let message = if line.message.is_empty() { &line.event } else { &line.message };
+        let mut message = if line.message.is_empty() { line.event.clone() } else { line.message.clone() };
+        if let Some(error) = line.error.as_ref().filter(|error| !message.contains(&error.message)) {
+            message = format!("{message}: {}", error.message);
+        }
         let detail = match &line.body {
-            Some(Body::QueryStarted { sql, .. }) => Some(short(sql)),
+            Some(Body::QueryStarted { sql, .. }) => {
+                Some(short(&sql.split_whitespace().collect::<Vec<_>>().join(" ")))
+            }
             Some(Body::TunnelStarted { command, .. }) => Some(short(&command.join(" "))),
             _ => None,
         };
@@ -103,7 +108,7 @@ impl Moment {
             stream: line.stream.clone(),
             phase: line.phase,
             attempt: line.attempt,
-            message: short(message),
+            message: short(&message),
             detail,
             error: line.error.clone(),
             span: line.span.clone(),

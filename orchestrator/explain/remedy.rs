@@ -29,9 +29,9 @@ pub(super) fn remedies(summary: &Summary, cause: Option<&Cause>, retry: &Retry) 
     let error = cause.and_then(|cause| cause.error.as_ref());
     if let Some(error) = error {
         found.extend(hinted(error));
-        found.extend(look(error.kind, &name, &summary.run_id).filter(|look| {
-            !found.iter().any(|known: &Remedy| known.command.is_some() && known.command == look.command)
-        }));
+        // A hint with a command of its own needs no look around.
+        let ready = found.iter().any(|known: &Remedy| known.command.is_some());
+        found.extend(look(error.kind, &name, &summary.run_id).filter(|_| !ready));
     }
     match summary.status {
         RunStatus::Succeeded => {}

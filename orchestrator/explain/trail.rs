@@ -79,8 +79,12 @@ impl Track {
             Some(Body::RetryScheduled { delay_ms, .. }) => {
                 self.retries += 1;
                 self.waits = Some((moment(Role::Survived), line.t_ms.saturating_add(*delay_ms)));
-                self.remember(moment(Role::Survived));
+                // Of a stream the failure was told just before.
+                if line.error.is_some() {
+                    self.remember(moment(Role::Survived));
+                }
             }
+            Some(Body::StreamAttemptFailed { .. }) => self.remember(moment(Role::Survived)),
             Some(Body::LockWaited { lock, ms }) => {
                 self.blocked = Some((moment(Role::Before), lock.clone(), *ms));
                 self.remember(moment(Role::Before));
@@ -127,6 +131,8 @@ pub(super) struct Trail {
     /// What belongs to no stream.
     pub(super) run: Track,
     streams: BTreeMap<String, Track>,
+    /// The first request to stop, and what was under way then.
+    pub(super) stopped: Option<(Moment, Vec<Moment>)>,
     first_faults: Vec<Fault>,
     last_faults: VecDeque<Fault>,
     open: HashMap<String, Vec<u8>>,
@@ -233,6 +239,9 @@ impl Trail {
         self.last_ms = self.last_ms.max(line.t_ms);
         if line.error.is_some() {
             self.fault(line);
+        }
+        if line.event == "signal.received" && self.stopped.is_none() {
+            self.stopped = Some((Moment::of(line, Role::Before), self.under_way()));
         }
         let stream = line.stream.as_deref().map(escaped);
         let raw = std::mem::take(&mut self.last_line);

@@ -66,6 +66,10 @@ pub(super) fn under_way(summary: &Summary, trail: &Trail, now: Option<DateTime<U
                 let stream = moment.stream.as_deref();
                 (Doing::Stream, stream_text(summary, trail.of(stream), stream, ms, now_ms))
             }
+            "phase.started" => {
+                let phase = moment.phase.map_or("a step", waybill_protocol::event::Phase::word);
+                (Doing::Step, format!("phase {phase} for {}", duration(ms)))
+            }
             _ => (
                 Doing::Step,
                 format!("{} for {}", visible(moment.message.trim_end_matches(" …")), duration(ms)),
@@ -102,8 +106,10 @@ fn stream_text(
     now_ms: u64,
 ) -> String {
     let name = visible(stream.unwrap_or_default());
+    let committed =
+        summary.progress_counts.get(stream.unwrap_or_default()).map_or(0, |known| known.rows_loaded);
     let Some((at, counts)) = track.and_then(Track::progress) else {
-        return format!("loading {name} for {}, no rows so far", duration(ms));
+        return format!("loading {name} for {}: {} committed", duration(ms), counted(committed, "row"));
     };
     let since = now_ms.saturating_sub(at);
     let seconds = ms.saturating_sub(since) as f64 / 1000.0;
@@ -111,8 +117,6 @@ fn stream_text(
         true => format!(", {}", per_second(counts.rows_read as f64 / seconds, |n| counted(n, "row"))),
         false => String::new(),
     };
-    let committed =
-        summary.progress_counts.get(stream.unwrap_or_default()).map_or(0, |known| known.rows_loaded);
     format!(
         "loading {name} for {}: {} read{rate}, {} committed, last progress {} ago",
         duration(ms),

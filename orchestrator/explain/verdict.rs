@@ -7,8 +7,11 @@ use super::difference::Comparison;
 use super::trail::Trail;
 use super::under_way::UnderWay;
 use crate::events::render::visible;
-use crate::summary::units::{count, counted, duration};
+use crate::summary::units::{counted, duration};
 use crate::summary::{RunStatus, Summary, verdict_line};
+
+/// Warnings that are named as unusual.
+const WARNINGS: usize = 5;
 
 /// What the verdict is made from.
 pub(super) struct Known<'a> {
@@ -26,6 +29,7 @@ pub(super) fn verdict(known: &Known<'_>) -> Vec<String> {
     let mut lines = vec![verdict_line(summary)];
     match summary.status {
         RunStatus::Running => {
+            lines = vec![running(known)];
             let doing = known.under_way.iter().take(2).map(|way| way.text.clone()).collect::<Vec<_>>();
             let doing =
                 if doing.is_empty() { "nothing that was announced".to_owned() } else { doing.join("; ") };
@@ -47,6 +51,23 @@ pub(super) fn verdict(known: &Known<'_>) -> Vec<String> {
         }
     }
     lines
+}
+
+/// Its duration is that up to now, not to its last event.
+fn running(known: &Known<'_>) -> String {
+    let summary = known.summary;
+    let presumed = if summary.presumed { " (presumed)" } else { "" };
+    let started = DateTime::parse_from_rfc3339(&summary.started_at).ok();
+    let age = started.and_then(|started| (known.now - started.with_timezone(&Utc)).to_std().ok());
+    let lasted = age.map(|age| duration(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)));
+    format!(
+        "{} is running{presumed} for {}: {} committed so far ({} → {})",
+        summary.connection,
+        lasted.unwrap_or_else(|| "an unknown time".to_owned()),
+        counted(summary.rows(), "row"),
+        summary.source,
+        summary.destination
+    )
 }
 
 fn whereabouts(known: &Known<'_>, cause: &Cause) -> Option<String> {
@@ -85,13 +106,13 @@ pub(super) fn unusual(summary: &Summary, comparison: Option<&Comparison>) -> Vec
             found.push(format!("{}: it took {attempts} attempts", visible(name)));
         }
     }
-    if summary.warnings_total > 0 {
-        let first = summary.warnings.first().map(|warning| visible(&warning.message)).unwrap_or_default();
-        let more = match summary.warnings_total {
-            1 => "a warning".to_owned(),
-            more => format!("{} warnings, the first", count(more)),
-        };
-        found.push(format!("{more}: {first}"));
+    for warning in summary.warnings.iter().take(WARNINGS) {
+        let stream = warning.stream.as_ref().map(|stream| format!("{}: ", visible(stream)));
+        found.push(format!("{}{}", stream.unwrap_or_default(), visible(&warning.message)));
+    }
+    let left = summary.warnings.len().saturating_sub(WARNINGS) as u64;
+    if left > 0 {
+        found.push(counted(left, "more warning"));
     }
     if let Some(comparison) = comparison {
         let differing: Vec<_> =

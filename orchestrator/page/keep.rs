@@ -171,6 +171,7 @@ mod tests {
                 phase: None,
                 span: None,
                 parent: None,
+                escaped: false,
             };
             keep.take(&head, 0, &[b'x'; 300]);
         }

@@ -1,10 +1,13 @@
 //! The summary as a file, and rebuilt from a log.
 
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::Mutex;
 
 use waybill_protocol::{Error, Kind, Origin, Result};
 
+use super::superseded::Superseded;
 use super::{Fold, SUMMARY_VERSION, Summary};
 use crate::events::Reader;
 
@@ -48,12 +51,39 @@ pub fn read_summary(path: &Path) -> Result<Summary> {
     Ok(summary)
 }
 
+/// The last long log that was folded: one command asks for the same more than once.
+static KNOWN: Mutex<Option<(Stamp, Fold)>> = Mutex::new(None);
+
+/// What tells a file in one state from any other: device, inode, length, time of change.
+type Stamp = (u64, u64, u64, (i64, i64));
+
+/// How long a log is that is worth to be remembered, bytes.
+const LONG: u64 = 1 << 20;
+
+fn stamp(log: &Path) -> Option<Stamp> {
+    let known = std::fs::metadata(log).ok().filter(|known| known.len() >= LONG)?;
+    Some((known.dev(), known.ino(), known.len(), (known.mtime(), known.mtime_nsec())))
+}
+
 /// Folds a log on disk.
 pub fn rebuild(log: &Path) -> Result<Fold> {
-    let mut fold = Fold::default();
-    for entry in Reader::open(log).map_err(|error| cannot_read("event log", log, error))? {
+    let Some(stamp) = stamp(log) else { return folded(log) };
+    let mut known = KNOWN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if let Some((_, fold)) = known.as_ref().filter(|(of, _)| *of == stamp) {
+        return Ok(fold.clone());
+    }
+    let fold = folded(log)?;
+    *known = Some((stamp, fold.clone()));
+    Ok(fold)
+}
+
+fn folded(log: &Path) -> Result<Fold> {
+    let mut reader = Reader::open(log).map_err(|error| cannot_read("event log", log, error))?;
+    let (mut fold, mut superseded) = (Fold::default(), Superseded::default());
+    while let Some(entry) = reader.next_wanted(|line| fold.ended() || !superseded.takes(line)) {
         fold.apply_entry(&entry);
     }
+    superseded.settle(&mut fold);
     Ok(fold)
 }
 

@@ -15,7 +15,7 @@ use crate::events::line::stamp;
 use crate::events::{Entry, Line, OpenSpans};
 
 /// Last events that the report of a crashed run names.
-const LAST_EVENTS: usize = 3;
+pub(super) const LAST_EVENTS: usize = 3;
 
 /// What is known of a run after some of its lines.
 #[derive(Debug, Clone, Default)]
@@ -87,6 +87,29 @@ impl Fold {
             self.stream(stream).apply(line);
         }
         self.take(line);
+    }
+
+    /// Takes a line out of its turn, where that changes nothing: progress, a heartbeat, the start of a
+    /// query that never ended. What was passed over altogether is said by [`Fold::pass`].
+    pub(super) fn apply_late(&mut self, line: &Line) {
+        self.spans.apply(line);
+        if let Some(stream) = &line.stream {
+            self.stream(stream).apply(line);
+        }
+        self.take(line);
+    }
+
+    /// Counts lines that were passed over; `last` is the last line of the log, where it is one of them,
+    /// and `tail` are the last ones that a report names.
+    pub(super) fn pass(&mut self, lines: u64, last: Option<&Line>, tail: &[Line]) {
+        self.events += lines;
+        if self.ended.is_none() {
+            self.tail.clear();
+            tail.iter().for_each(|line| self.remember(line));
+        }
+        if let Some(line) = last {
+            (self.last, self.last_ms) = (Some(line.ts), line.t_ms.max(self.last_ms));
+        }
     }
 
     /// Takes one more entry of a log on disk; what is no line is damage, and the report says so.

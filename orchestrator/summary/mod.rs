@@ -10,6 +10,7 @@ pub(crate) mod report;
 #[cfg(test)]
 pub(crate) mod scripted;
 mod stream_fold;
+mod superseded;
 pub mod units;
 mod warnings;
 

@@ -33,7 +33,7 @@ pub(super) struct StreamFold {
 impl StreamFold {
     pub(super) fn apply(&mut self, line: &Line) {
         self.attempts = self.attempts.max(line.attempt.unwrap_or(0));
-        self.last_ms = line.t_ms;
+        self.last_ms = self.last_ms.max(line.t_ms);
         match &line.body {
             Some(Body::StateReconciled { before, .. }) => self.state.before = known(line, before),
             Some(Body::StreamStarted { mode, write, table, staged, .. }) => {

@@ -69,7 +69,7 @@ fn changed_settings_columns_and_rows_are_named_one_by_one() {
     ] {
         assert!(notable.iter().any(|known| known.starts_with(text)), "no {text:?} in {notable:#?}");
     }
-    assert!(texts(&comparison, false).iter().any(|text| text.contains("t: 1 row, before 2")), "{comparison}");
+    assert!(texts(&comparison, false).iter().any(|text| text.contains("t: read from 2")), "{comparison}");
     assert_eq!(
         (&comparison["before"]["status"], comparison["unknown"].is_null()),
         (&json!("succeeded"), true)
@@ -118,7 +118,12 @@ fn more_attempts_than_before_are_of_note() {
     project.run().exits(0);
     let notable = texts(&diff(&project, &[]), true).join("\n");
     assert!(notable.contains("streams: s: 3 attempts, before 1"), "{notable}");
-    let said = super::explained(&project, "succeeded-after-retries", "succeeded", &["it took 3 attempts"]);
+    let said = super::explained(
+        &project,
+        "succeeded-after-retries",
+        "succeeded",
+        &["it took 3 attempts", "more below"],
+    );
     assert!(said.contains("the line is dead"), "{said}");
 }
 

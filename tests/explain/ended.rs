@@ -13,6 +13,13 @@ fn held() -> Value {
         {"do": "complete"}])
 }
 
+/// Some rows, then it waits until it is told to stop.
+fn stopping() -> Project {
+    let read = json!([{"do": "schema"}, {"do": "table", "from": 1, "to": 20, "batch": 10}, {"do": "touch", "path": "here"},
+        {"do": "wait_until_stopped"}, {"do": "table", "from": 21, "to": 40, "batch": 10}, {"do": "complete"}]);
+    script::source(script::by_cursor("append"), json!([read]))
+}
+
 fn project() -> Project {
     script::source(script::by_cursor("append"), json!([held()]))
 }
@@ -58,12 +65,17 @@ fn a_run_whose_log_was_torn_when_it_was_killed() {
 #[test]
 fn a_run_that_was_interrupted_by_its_user_or_told_to_end() {
     for (signal, code, words) in [("INT", 130, "SIGINT"), ("TERM", 143, "SIGTERM"), ("HUP", 129, "SIGHUP")] {
-        let project = project();
+        let project = stopping();
         let running = project.start(&["run", "c"]);
         project.wait_for_file("here");
         running.signal(signal);
         running.wait().exits(code);
-        let said = explained(&project, &format!("signal-{signal}"), "cancelled", &["cancelled", words]);
+        let said = explained(
+            &project,
+            &format!("signal-{signal}"),
+            "cancelled",
+            &["cancelled", words, "phase read"],
+        );
         assert!(said.contains("waybill run c") && said.contains("signal.received"), "{said}");
         let json = answer(&project);
         assert_eq!(
@@ -75,7 +87,7 @@ fn a_run_that_was_interrupted_by_its_user_or_told_to_end() {
 
 #[test]
 fn a_time_budget_that_was_used_up() {
-    let project = project();
+    let project = stopping();
     project.waybill(&["run", "c", "--timeout", "1s"]).exits(124);
     explained(&project, "time-budget", "cancelled", &["time budget of 1.0 s", "--timeout"]);
 }
@@ -96,7 +108,12 @@ fn a_connector_that_breaks_its_contract() {
     let finished = project.run();
     assert_ne!(finished.code, 0, "{finished:?}");
     let kind = project.summary()["error"]["kind"].as_str().unwrap().to_owned();
-    failed(&project, "broken-contract", &kind, &["without", "s"]);
+    failed(
+        &project,
+        "broken-contract",
+        &kind,
+        &["broke its contract", "stopped before it was whole", "stream s"],
+    );
 }
 
 #[test]

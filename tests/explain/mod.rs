@@ -19,7 +19,7 @@ use crate::fixture::Project;
 /// these words, and its JSON says the same.
 #[track_caller]
 pub fn explained(project: &Project, name: &str, status: &str, words: &[&str]) -> String {
-    let said = project.waybill(&["runs", "explain"]).exits(0).out;
+    let said = project.start(&["runs", "explain"]).wait().exits(0).out;
     if let Some(folder) = std::env::var_os("WAYBILL_CORPUS") {
         // For whoever wants to read what people read.
         std::fs::write(std::path::Path::new(&folder).join(format!("{name}.txt")), &said).unwrap();
@@ -32,7 +32,9 @@ pub fn explained(project: &Project, name: &str, status: &str, words: &[&str]) ->
     let answer = json(project);
     assert_eq!(answer["run"]["status"], status, "{name}:\n{said}");
     let lines: Vec<&str> = answer["verdict"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
-    assert_eq!(lines, verdict[..lines.len()], "{name}");
+    if status != "running" {
+        assert_eq!(lines, verdict[..lines.len()], "{name}");
+    }
     assert!(said.lines().count() < 80, "{name}: a handful, not a dump:\n{said}");
     said
 }
@@ -60,5 +62,5 @@ pub fn failed(project: &Project, name: &str, kind: &str, words: &[&str]) -> Stri
 /// What it says as JSON.
 #[track_caller]
 pub fn json(project: &Project) -> Value {
-    project.waybill(&["runs", "explain", "last", "--output", "json"]).exits(0).json()
+    project.start(&["runs", "explain", "last", "--output", "json"]).wait().exits(0).json()
 }

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use arrow_schema::{Field, Schema};
 use waybill_protocol::catalog::stream_name;
 use waybill_protocol::column::{COLLATION_KEY, COMMENT_KEY, DEFAULT_KEY, POSTGRES_KEY, saying};
-use waybill_protocol::{Catalog, CatalogStream, CursorCandidate, Logical, Result, StreamSelection};
+use waybill_protocol::{Catalog, CatalogStream, CursorCandidate, Kind, Logical, Result, StreamSelection};
 
 use super::query;
 use super::relation::{ORDINARY, Relation, RelationColumn, relations, sizes};
+use super::snapshot::blamed;
 use crate::postgres::session::{Server, Session, text};
 use crate::postgres::sql;
 
@@ -21,7 +22,13 @@ pub(super) async fn discover(server: &Arc<Server>, selections: &[StreamSelection
     if selections.is_empty() || !names.is_empty() {
         let condition = format!("{ORDINARY} AND {}", wanted(&names));
         let standby = server.facts().standby;
-        let found = relations(&mut session, "discover streams", &condition).await?;
+        let found = match relations(&mut session, "discover streams", &condition).await {
+            // The text of a default is only shown under a lock of its table.
+            Err(error) if error.kind() == Kind::Timeout => {
+                return Err(blamed(&mut session, None, error).await);
+            }
+            found => found?,
+        };
         let sizes = sizes(&mut session, &condition).await?;
         let streams = found.into_iter().map(|relation| {
             let bytes = sizes.get(&relation.oid).copied();

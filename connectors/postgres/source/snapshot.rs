@@ -1,6 +1,6 @@
 //! The shape of what is read, and the snapshot that it is read in.
 
-use waybill_protocol::{Error, Kind, Result, StreamRead};
+use waybill_protocol::{Error, Kind, Origin, Result, StreamRead};
 
 use super::fence::SERVER_SQL;
 use super::query;
@@ -119,24 +119,40 @@ fn gone(error: Error) -> Error {
 /// The error with who holds the table, where somebody does.
 async fn locked(session: &mut Session, shape: &Shape, read: &StreamRead, error: Error) -> Error {
     session.rollback().await;
-    let Some(table) = &shape.table else { return error };
+    match &shape.table {
+        Some(table) => blamed(session, Some((table.oid, &read.stream)), error).await,
+        None => error,
+    }
+}
+
+/// The error of a statement that ran out of time, with who has locked the table, or any table of the
+/// database, so that nobody can even look at it.
+pub(super) async fn blamed(session: &mut Session, table: Option<(u32, &str)>, error: Error) -> Error {
+    let relation = table.map(|(oid, _)| format!(" AND l.relation = {oid}")).unwrap_or_default();
     let sql = format!(
-        "SELECT a.pid::text, 'pid ' || a.pid || ' of user ' || coalesce(a.usename, '?') || ' (' || coalesce(a.application_name, '') || ')' \
+        "SELECT a.pid::text, 'pid ' || a.pid || ' of user ' || coalesce(a.usename, '?') || ' (' || coalesce(a.application_name, '') || ')', \
+         l.relation::regclass::text \
          FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid \
-         WHERE l.granted AND l.mode = 'AccessExclusiveLock' AND l.database = {} AND l.relation = {} LIMIT 1",
+         WHERE l.granted AND l.mode = 'AccessExclusiveLock' AND l.locktype = 'relation' AND l.database = {}{relation} \
+         ORDER BY a.xact_start LIMIT 1",
         session.server().facts().database_oid,
-        table.oid
     );
     let Ok(rows) = session.query("look who holds the table", &sql).await else { return error };
     let field = |index| rows.first().and_then(|row| text(row, index).ok().flatten());
-    match (field(0), field(1)) {
-        (Some(pid), Some(who)) => {
-            let raise = session.server().ctx.raise_query();
-            error.hint_instead(format!(
-                "{who} has locked {}: let it end, or end it (SELECT pg_terminate_backend({pid})); to wait longer: {raise}",
-                read.stream
-            ))
-        }
-        _ => error,
+    let (Some(pid), Some(who), Some(name)) = (field(0), field(1), field(2)) else { return error };
+    let name = table.map_or(name, |(_, stream)| stream.to_owned());
+    let raise = session.server().ctx.raise_query();
+    let held = format!("{who} has locked {name}");
+    let hint = format!(
+        "{held}: let it end, or end it (SELECT pg_terminate_backend({pid})); to wait longer: {raise}"
+    );
+    // The wording of the message is fixed: who is to blame stands in the chain of causes.
+    let mut blamed = Error::new(error.kind(), error.message()).hint(hint).origin(Origin::Source);
+    if let Some(code) = error.get_code() {
+        blamed = blamed.code(code);
     }
+    if let Some(stream) = error.get_stream() {
+        blamed = blamed.stream(stream);
+    }
+    blamed.cause(Error::new(Kind::Timeout, held).cause(error))
 }

@@ -12,7 +12,7 @@ use crate::explain::{Advice, Comparison, Explanation, Moment, explain as explain
 use crate::history::with_archive;
 use crate::store::project::Project;
 use crate::summary::RunStatus;
-use crate::summary::units::{clock, count, counted};
+use crate::summary::units::{clock, counted};
 
 /// Differences and warnings that are shown; the others are counted.
 const SHOWN: usize = 12;
@@ -142,11 +142,19 @@ fn under_way(out: &mut Out<'_>, answer: &Explanation) {
     }
 }
 
-/// The verdict has the first of them already.
+/// What neither the warnings nor the differences below say.
 fn unusual(out: &mut Out<'_>, answer: &Explanation) {
-    if answer.run.status == RunStatus::Succeeded && answer.unusual.len() > 1 {
-        out.list("what was unusual", &answer.unusual);
-    }
+    let differs = |text: &String| {
+        answer
+            .comparison
+            .iter()
+            .flat_map(Comparison::notable)
+            .any(|difference| text.ends_with(&difference.text))
+    };
+    let warned = |text: &String| answer.warnings.iter().any(|warning| text.ends_with(&warning.message));
+    let rest: Vec<String> =
+        answer.unusual.iter().filter(|text| !differs(text) && !warned(text)).cloned().collect();
+    out.list("what was unusual", &rest);
 }
 
 fn differences(out: &mut Out<'_>, project: &Project, answer: &Explanation) {
@@ -194,10 +202,11 @@ fn warnings(out: &mut Out<'_>, answer: &Explanation) {
         let times = if warning.times > 1 { format!(" (×{})", warning.times) } else { String::new() };
         format!("{stream}{}{times}", visible(&warning.message))
     };
-    let all: Vec<String> = answer.warnings.iter().map(warning).collect();
     // What was survived on the way to the cause stands above already.
-    let told = |text: &String| answer.led_to.iter().any(|moment| text.ends_with(&moment.message));
-    let rest: Vec<String> = all.into_iter().filter(|text| !told(text)).collect();
+    let told = |warning: &&crate::summary::Warning| {
+        answer.led_to.iter().any(|moment| moment.message.contains(&warning.message))
+    };
+    let rest: Vec<String> = answer.warnings.iter().filter(|one| !told(one)).map(warning).collect();
     out.list("warnings", &rest);
 }
 
@@ -239,9 +248,5 @@ fn record(out: &mut Out<'_>, answer: &Explanation) {
     out.lines.push(out.terminal.paint("2", &format!("{run} · from {made}")));
     for damage in &record.damage {
         out.lines.push(out.terminal.paint("2", &format!("damaged: {}", visible(damage))));
-    }
-    if answer.warnings_total > answer.warnings.len() as u64 {
-        let total = count(answer.warnings_total);
-        out.lines.push(out.terminal.paint("2", &format!("warnings in all: {total}")));
     }
 }

@@ -22,13 +22,12 @@ impl Nest {
     /// The depth of the next line.
     pub fn depth(&mut self, head: &Head<'_>) -> usize {
         let opens = head.event.ends_with(".started");
-        if let Some(span) = head.span.filter(|_| !opens) {
-            if let Some(depth) = self.spans.get(span).copied() {
-                if head.event.ends_with(".finished") || head.event.ends_with(".exited") {
-                    self.close(span, head);
-                }
-                return depth;
+        let own = head.span.filter(|_| !opens).and_then(|span| Some((span, *self.spans.get(span)?)));
+        if let Some((span, depth)) = own {
+            if head.event.ends_with(".finished") || head.event.ends_with(".exited") {
+                self.close(span, head);
             }
+            return depth;
         }
         let depth = self.below(head);
         if let Some(span) = head.span.filter(|_| opens) {
@@ -83,6 +82,7 @@ mod tests {
             phase: None,
             span: some(span),
             parent: some(parent),
+            escaped: false,
         }
     }
 

@@ -88,12 +88,13 @@ impl Sieve {
         Ok(Sieve { wanted, needle })
     }
 
-    /// Whether a line with this head may be wanted, its text aside.
+    /// Whether a line with this head may be wanted, its text aside; a name that has escapes may.
     pub fn takes_head(&self, head: &Head<'_>) -> bool {
         let Wanted { level, events, streams, phases, .. } = &self.wanted;
         level.is_none_or(|least| head.level >= least)
             && (events.is_empty() || events.iter().any(|glob| fits(glob, head.event)))
             && (streams.is_empty()
+                || head.escaped
                 || head.stream.is_some_and(|stream| streams.iter().any(|glob| fits(glob, stream))))
             && (phases.is_empty()
                 || head.phase.is_some_and(|phase| phases.iter().any(|wanted| wanted.word() == phase)))
@@ -159,6 +160,9 @@ mod tests {
             assert!(!takes(&line("connection reset"), text(wanted)), "{wanted}");
         }
         let escaped = line("plain").replace("plain", r"\u0070lain a\/b");
+        let quoted = line("m").replace("public.orders", r#"a\"b"#);
+        let stream = |name: &str| Wanted { streams: vec![name.to_owned()], ..Wanted::default() };
+        assert!(takes(&quoted, stream("a\"*")) && !takes(&quoted, stream("b*")));
         assert!(takes(&escaped, text("PLAIN")) && takes(&escaped, text("a/b")));
     }
 

@@ -6,6 +6,7 @@ use super::Subject;
 use super::gather::Gathered;
 use super::html::{Html, cut};
 use crate::events::line::stamp;
+use crate::run::gate::QUARANTINED;
 use crate::summary::report::{next_step, verdict};
 use crate::summary::units::{bytes, count, counted, duration};
 use crate::summary::{RunStatus, Summary};
@@ -106,7 +107,16 @@ pub(super) fn moment(text: &str) -> String {
 fn damage(html: &mut Html, subject: &Subject<'_>, gathered: &Gathered) {
     let summary = subject.summary;
     if subject.log.is_none() {
-        html.markup("<div class=\"box plain\"><p>The event log is gone: this page has what the summary tells, without time line, curves and events.</p></div>\n");
+        let aside = summary.artifacts.get("log").filter(|log| log.ends_with(QUARANTINED));
+        html.markup(match aside {
+            Some(_) => {
+                "<div class=\"box plain\"><p>The event log was put aside, because a secret stands in it: "
+            }
+            None => "<div class=\"box plain\"><p>The event log is gone: ",
+        });
+        html.markup(
+            "this page has what the summary tells, without time line, curves and events.</p></div>\n",
+        );
         return;
     }
     let cut_off = !gathered.ended && summary.status != RunStatus::Running;

@@ -137,7 +137,7 @@ impl Sample {
     fn take(&mut self, kept: Kept) {
         self.came += 1;
         let every = self.every.max(1);
-        if self.came % every != 0 {
+        if !self.came.is_multiple_of(every) {
             return;
         }
         self.bytes += kept.bytes.len();
@@ -171,6 +171,7 @@ mod tests {
                 phase: None,
                 span: None,
                 parent: None,
+                escaped: false,
             };
             keep.take(&head, 0, &[b'x'; 300]);
         }

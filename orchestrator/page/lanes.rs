@@ -78,7 +78,7 @@ impl Slice {
             });
             self.every = every * 2;
         }
-        if self.commits % self.every.max(1) == 0 {
+        if self.commits.is_multiple_of(self.every.max(1)) {
             self.moments.push(moment);
         }
     }

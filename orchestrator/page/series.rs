@@ -83,10 +83,9 @@ impl Gauge {
         if self.steps.len() <= at {
             self.steps.resize(at + 1, None);
         }
-        if let Some(step) = self.steps.get_mut(at) {
-            if step.is_none_or(|(_, known)| known <= value) {
-                *step = Some((moment, value));
-            }
+        let step = self.steps.get_mut(at).filter(|step| step.is_none_or(|(_, known)| known <= value));
+        if let Some(step) = step {
+            *step = Some((moment, value));
         }
     }
 

@@ -41,11 +41,8 @@ impl Superseded {
             self.remember(line);
         }
         // A query that failed or was slow is told; what it began with is of no use then either.
-        let ended = match head
-            .filter(|head| head.event == "query.finished")
-            .and_then(|head| head.span.map(str::as_bytes))
-        {
-            Some(span) => self.queries.remove(span).is_some(),
+        let ended = match head.filter(|head| head.event == "query.finished").and_then(|head| head.span) {
+            Some(span) => self.queries.remove(span.as_bytes()).is_some(),
             None => false,
         };
         let plain = head.filter(|head| head.level <= Level::Info);

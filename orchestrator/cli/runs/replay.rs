@@ -64,10 +64,11 @@ impl Speed {
 
 /// Shows a run again.
 pub(super) async fn replay(terminal: &Terminal, project: &Project, args: &ReplayArgs) -> Result<u8> {
-    let (entry, summary, log) = with_archive(project, |archive| {
+    let (entry, log, summary) = with_archive(project, |archive| {
         let entry = resolve(archive, &args.run)?;
-        let (summary, log) = (archive.show(&entry)?, log_of(archive, &entry)?);
-        Ok((entry, summary, log))
+        let log = log_of(archive, &entry)?;
+        let summary = archive.show(&entry)?;
+        Ok((entry, log, summary))
     })?;
     let reader = Reader::open(&log).map_err(|e| unreadable(&log, e))?;
     let mut view = progress::view(terminal, &entry.connection);

@@ -77,7 +77,7 @@ impl<'a> Told<'a> {
         if !(self.sieve.takes_head(&head) && self.sieve.takes_bytes(bytes)) {
             return self.place(&head, bytes).map(|_| ());
         }
-        if self.raw && !self.sieve.looks_for_text() {
+        if self.raw && !self.sieve.looks_for_text() && !head.escaped {
             return match serde_json::from_slice::<IgnoredAny>(bytes) {
                 Ok(_) => {
                     self.place(&head, bytes)?;

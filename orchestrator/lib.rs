@@ -4,6 +4,7 @@
 //! `store`, `secrets` → the protocol.
 //! ARCHITECTURE.md walks through the house.
 
+pub mod bundle;
 pub mod chronicle;
 pub mod cli;
 pub mod demo;

@@ -350,7 +350,8 @@ pub trait Writer: Send {
     /// more is an error of kind `schema`, to be tried again.
     async fn prepare(&mut self, load: &StreamLoad) -> Result<()>;
 
-    /// Takes rows. On return they are out of memory or in a bounded buffer; not durable yet.
+    /// Takes rows. On return they are out of memory or in a bounded buffer; not durable yet. What is
+    /// wrong with them may be said by a later call, at the latest by the commit.
     async fn write(&mut self, stream: &str, payload: Payload) -> Result<()>;
 
     /// Makes everything written since the last commit durable together with `commit`, in one

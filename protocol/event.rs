@@ -502,6 +502,18 @@ pub enum Body {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         floor: Option<Value>,
     },
+    /// A secret stands in an artifact of the run: it was put aside, for its owner's eyes only.
+    #[serde(rename = "artifact.quarantined")]
+    ArtifactQuarantined {
+        /// Which one: `log`, `summary`, `rejects`, …
+        artifact: String,
+        /// Where it lies now.
+        path: String,
+        /// The place of the secret, such as `sources.crm.password`; never its value.
+        secret: String,
+        /// The line in the artifact, from 1.
+        line: u64,
+    },
     /// A signal arrived.
     #[serde(rename = "signal.received")]
     SignalReceived {

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod bad_input;
+mod bundle;
 mod conformance;
 mod connections;
 mod cursors;
@@ -23,6 +24,7 @@ mod history;
 mod kill_anywhere;
 mod killed;
 mod late_commits;
+mod leak;
 mod manage;
 mod menu;
 mod model;
@@ -32,6 +34,7 @@ mod postgres;
 mod preflight;
 mod query;
 mod record;
+mod records;
 mod retries;
 mod run_ids;
 mod schema_change;

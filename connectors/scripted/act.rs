@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use waybill_protocol::event::Body;
 use waybill_protocol::{Context, Error, Result};
 
 const STEP: Duration = Duration::from_millis(5);
@@ -29,6 +30,14 @@ pub(super) async fn wait_for_file(ctx: &Context, path: &str) -> Result<()> {
 pub(super) fn touch(base: &Path, path: &str) -> Result<()> {
     let path = base.join(path);
     std::fs::write(&path, "").map_err(|e| Error::config(format!("{}: {e}", path.display())).cause(e))
+}
+
+/// Says texts as if a child process had written them.
+pub(super) fn output(ctx: &Context, chunks: Vec<String>) {
+    for chunk in chunks {
+        let body = Body::ProcessOutput { process: "script".into(), pid: 1, stream: "stderr".into() };
+        ctx.events.info(body, chunk);
+    }
 }
 
 /// Breaks off as a bug would.

@@ -22,7 +22,7 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use waybill_protocol::{Context, Destination, Error, NoSettings, Result, Role, Source, System};
+use waybill_protocol::{Context, Destination, Error, NoSettings, Result, Role, Secret, Source, System};
 
 pub use script::{DestinationScript, SourceScript};
 
@@ -39,6 +39,9 @@ pub struct SourceSettings {
     /// The file of the script (JSON). How often each slice was read is counted in a file of the
     /// same name with `.count` behind it.
     pub script: String,
+    /// A secret, for tests of what becomes of it.
+    #[serde(default)]
+    pub token: Option<Secret>,
 }
 
 /// Settings of a scripted destination.

@@ -133,6 +133,19 @@ pub enum Step {
         /// How many.
         rows: u64,
     },
+    /// Says something in the connector's own words.
+    Say {
+        /// The message.
+        message: String,
+        /// Details beside it.
+        #[serde(default)]
+        detail: Value,
+    },
+    /// Says what a child process would have written: each text an event of its own.
+    Output {
+        /// The pieces, in order.
+        chunks: Vec<String>,
+    },
     /// Returns an error.
     Fail(Failure),
     /// Returns in good order, whatever was sent.

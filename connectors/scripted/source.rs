@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
+use waybill_protocol::event::Body;
 use waybill_protocol::{
     Catalog, CatalogStream, Change, Check, Context, CursorCandidate, CursorValue, Error, Message, Outlet,
     Patch, Progress, Reading, Reject, Result, Scope, Slice, Source, StreamRead, StreamSelection, StreamState,
@@ -185,6 +186,8 @@ impl Attempt<'_> {
     async fn pause(&self, step: Step) -> Result<()> {
         match step {
             Step::Fail(failure) => return Err(failure.error()),
+            Step::Say { message, detail } => self.ctx.events.info(Body::Runtime { detail }, message),
+            Step::Output { chunks } => act::output(self.ctx, chunks),
             Step::Panic => act::break_off(),
             Step::Touch { path } => act::touch(&self.ctx.base_dir, &path)?,
             Step::WaitForFile { path } => act::wait_for_file(self.ctx, &path).await?,

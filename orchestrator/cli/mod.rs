@@ -75,8 +75,7 @@ pub enum Command {
     #[command(subcommand)]
     Secrets(secrets::SecretsCommand),
     /// See the runs there were, and what each left behind
-    #[command(subcommand)]
-    Runs(runs::RunsCommand),
+    Runs(runs::RunsArgs),
     /// Write runs into the database that keeps the run history
     #[command(subcommand)]
     History(history::HistoryCommand),
@@ -110,7 +109,7 @@ pub(crate) async fn in_project(terminal: &Terminal, project: &Project, command: 
         Command::Destination(command) => destination::destination(terminal, project, command).await,
         Command::Secrets(command) => secrets::secrets(terminal, project, command).await,
         Command::Doctor(args) => doctor::doctor(terminal, project, args).await,
-        Command::Runs(command) => runs::runs(terminal, project, command).await,
+        Command::Runs(args) => runs::runs(terminal, project, args).await,
         Command::History(command) => history::history(terminal, project, command).await,
         Command::State(command) => state::state(terminal, project, command).await,
         Command::Config(command) => config::config(terminal, project, command).await,

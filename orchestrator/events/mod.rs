@@ -7,6 +7,7 @@
 
 mod cut;
 pub mod follow;
+pub mod gate;
 mod journal;
 pub mod line;
 pub mod log;

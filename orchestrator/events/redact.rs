@@ -9,14 +9,14 @@ use waybill_protocol::Events;
 use waybill_protocol::event::Body;
 
 use super::line::Line;
-use super::rules::{ALIGNMENTS, Known, Rules, parts};
+use super::rules::{ALIGNMENTS, Known, Rules, known, parts};
 
 /// What stands in a secret's place.
 pub const MASK: &str = "[redacted]";
 /// A secret with fewer bytes is looked for only where it cannot be an ordinary word.
 pub const SHORT: usize = 8;
 /// Members of `data` whose text is a word of the contract, never a value.
-const WORDS: &[&str] = &["outcome", "status", "mode", "write", "role", "policy", "rule", "signal"];
+pub(super) const WORDS: &[&str] = &["outcome", "status", "mode", "write", "role", "policy", "rule", "signal"];
 
 /// How well a secret can be kept out of texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,25 +45,31 @@ impl Redactor {
         Redactor::default()
     }
 
-    /// Adds a secret and, where it has one, the user name that it is sent with.
+    /// Adds a secret without a name of its own.
     pub fn add(&self, secret: &str, user: Option<&str>) -> Strength {
+        self.add_named("a secret", secret, user)
+    }
+
+    /// Adds a secret and, where it has one, the user name that it is sent with. `name` is its place,
+    /// such as `sources.crm.password`.
+    pub fn add_named(&self, name: &str, secret: &str, user: Option<&str>) -> Strength {
         let trimmed = secret.trim();
         if trimmed.is_empty() {
             return Strength::Empty;
         }
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let mut secrets = known.secrets.clone();
-        secrets.push(Known { value: secret.to_owned(), user: user.map(str::to_owned) });
+        let mut rules = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut secrets = rules.secrets.clone();
+        secrets.push(Known { user: user.map(str::to_owned), ..known(name, secret) });
         // What stands inside a secret can be echoed alone: lines of a key, the password of a URL.
-        secrets.extend(parts(secret));
-        *known = Arc::new(Rules::new(secrets, &ALIGNMENTS));
+        secrets.extend(parts(name, secret));
+        *rules = Arc::new(Rules::new(secrets, &ALIGNMENTS));
         if trimmed.len() < SHORT { Strength::Short } else { Strength::Anywhere }
     }
 
     /// Adds a secret; says by a warning when it is too short to be found anywhere. `name` is its
     /// place, such as `sources.crm.password`.
     pub fn load(&self, events: &Events, name: &str, secret: &str, user: Option<&str>) -> Strength {
-        let strength = self.add(secret, user);
+        let strength = self.add_named(name, secret, user);
         if strength == Strength::Short {
             let message = format!(
                 "{name} has fewer than {SHORT} bytes: it is kept out of this record only as a whole value and in URLs; use a longer one"
@@ -77,6 +83,11 @@ impl Redactor {
     pub fn redact<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let rules = Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner));
         rules.redact(text)
+    }
+
+    /// The secrets known by now.
+    pub(super) fn secrets(&self) -> Vec<Known> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).secrets.clone()
     }
 
     /// Redacts every text inside a value; keys stay.

@@ -13,19 +13,21 @@ use super::views::{View, views};
 /// Where in a base64 text a secret may begin, by bytes before it modulo three.
 pub(super) const ALIGNMENTS: [usize; 3] = [0, 1, 2];
 
-/// A secret, and the user name that it is sent with.
+/// A secret, its place, and the user name that it is sent with.
 #[derive(Clone)]
 pub(super) struct Known {
+    pub(super) name: String,
     pub(super) value: String,
     pub(super) user: Option<String>,
 }
 
-pub(super) fn known(value: &str) -> Known {
-    Known { value: value.to_owned(), user: None }
+pub(super) fn known(name: &str, value: &str) -> Known {
+    Known { name: name.to_owned(), value: value.to_owned(), user: None }
 }
 
 /// Secrets inside a secret: its trimmed form, the lines of a key, the userinfo of a URL.
-pub(super) fn parts(secret: &str) -> Vec<Known> {
+pub(super) fn parts(name: &str, secret: &str) -> Vec<Known> {
+    let known = |value: &str| known(name, value);
     let mut found = Vec::new();
     if secret.trim() != secret {
         found.push(known(secret.trim()));
@@ -34,7 +36,7 @@ pub(super) fn parts(secret: &str) -> Vec<Known> {
         found.push(known(&secret.replace('\n', "\r\n")));
         let lines =
             secret.lines().map(str::trim).filter(|line| line.len() >= 16 && !line.starts_with("-----"));
-        found.extend(lines.map(known));
+        found.extend(lines.map(&known));
     }
     if let Some((_, rest)) = secret.split_once("://") {
         let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
@@ -42,7 +44,7 @@ pub(super) fn parts(secret: &str) -> Vec<Known> {
         {
             for view in views(password) {
                 if let Ok(password) = std::str::from_utf8(&view.bytes) {
-                    found.push(Known { value: password.to_owned(), user: Some(user.to_owned()) });
+                    found.push(Known { user: Some(user.to_owned()), ..known(password) });
                 }
             }
         }
@@ -54,6 +56,8 @@ pub(super) fn parts(secret: &str) -> Vec<Known> {
 /// One text that is looked for.
 #[derive(Debug, Clone, Copy)]
 struct Form {
+    /// Which secret.
+    secret: usize,
     /// Only as a whole value, or in a URL or DSN.
     short: bool,
     /// The base64 letter before it holds bits of the secret too.
@@ -62,7 +66,7 @@ struct Form {
     after: bool,
 }
 
-const PLAIN: Form = Form { short: false, before: false, after: false };
+const PLAIN: Form = Form { secret: 0, short: false, before: false, after: false };
 
 /// Secrets made ready to be found.
 #[derive(Default)]
@@ -75,8 +79,9 @@ pub(super) struct Rules {
 impl Rules {
     pub(super) fn new(secrets: Vec<Known>, alignments: &[usize]) -> Rules {
         let mut patterns: Vec<(Vec<u8>, Form)> = Vec::new();
-        for Known { value, user } in &secrets {
+        for (secret, Known { value, user, .. }) in secrets.iter().enumerate() {
             let bytes = value.as_bytes();
+            let before = patterns.len();
             if bytes.len() < SHORT {
                 let short = Form { short: true, ..PLAIN };
                 patterns.push((bytes.to_vec(), short));
@@ -92,6 +97,7 @@ impl Rules {
             {
                 patterns.extend(base64_forms(pair.as_bytes(), 0));
             }
+            patterns.iter_mut().skip(before).for_each(|(_, form)| form.secret = secret);
         }
         let forms = patterns.iter().map(|(_, form)| *form).collect();
         let finder = AhoCorasick::new(patterns.iter().map(|(bytes, _)| bytes)).ok();
@@ -107,13 +113,38 @@ impl Rules {
         let Some(finder) = &self.finder else { return Cow::Borrowed(MASK) };
         let mut hits: Vec<Range<usize>> = Vec::new();
         for view in views(text) {
-            self.search(finder, &view, &mut hits);
+            self.search(finder, &view, &mut |_, hit| {
+                hits.push(hit);
+                true
+            });
         }
         if hits.is_empty() { Cow::Borrowed(text) } else { Cow::Owned(mask(text, hits)) }
     }
 
+    /// The place of a secret that stands in the text, and where there.
+    pub(super) fn find(&self, text: &str) -> Option<(&str, Range<usize>)> {
+        let finder = self.finder.as_ref().filter(|_| !self.secrets.is_empty())?;
+        let mut found = None;
+        for view in views(text) {
+            self.search(finder, &view, &mut |secret, hit| {
+                found = Some((secret, hit));
+                false
+            });
+            if let Some((secret, hit)) = found {
+                return self.secrets.get(secret).map(|known| (known.name.as_str(), hit));
+            }
+        }
+        None
+    }
+
     /// Every occurrence, overlapping ones too: of secrets that overlap, none keeps a remainder.
-    fn search(&self, finder: &AhoCorasick, view: &View<'_>, hits: &mut Vec<Range<usize>>) {
+    /// `found` gets the secret and its place in the original, and says whether to go on.
+    fn search(
+        &self,
+        finder: &AhoCorasick,
+        view: &View<'_>,
+        found: &mut dyn FnMut(usize, Range<usize>) -> bool,
+    ) {
         let bytes = view.bytes.as_ref();
         for hit in finder.find_overlapping_iter(bytes) {
             let Some(form) = self.forms.get(hit.pattern().as_usize()) else { continue };
@@ -130,7 +161,9 @@ impl Rules {
                     end += 1;
                 }
             }
-            hits.push(view.original(start..end));
+            if !found(form.secret, view.original(start..end)) {
+                return;
+            }
         }
     }
 }
@@ -142,7 +175,7 @@ fn base64_forms(secret: &[u8], offset: usize) -> Vec<(Vec<u8>, Form)> {
     padded.extend_from_slice(secret);
     let mixed = !padded.len().is_multiple_of(3);
     let skip = [0, 2, 3].get(offset).copied().unwrap_or(0);
-    let form = Form { short: false, before: offset != 0, after: mixed };
+    let form = Form { before: offset != 0, after: mixed, ..PLAIN };
     let mut forms: Vec<(Vec<u8>, Form)> = Vec::with_capacity(2);
     for text in [STANDARD_NO_PAD.encode(&padded), URL_SAFE_NO_PAD.encode(&padded)] {
         let end = text.len() - usize::from(mixed);

@@ -8,6 +8,7 @@ mod candidates;
 mod find;
 mod here;
 mod names;
+pub mod prune;
 mod query;
 pub mod receipts;
 mod scan;

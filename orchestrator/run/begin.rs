@@ -14,6 +14,7 @@ use super::{Options, Stop};
 use crate::chronicle::Chronicle;
 use crate::events::log::{EventLog, LogHeader, Reporter};
 use crate::events::redact::Redactor;
+use crate::history::prune::{Rule, remove, surplus};
 use crate::history::{Query, RunEntry, host, with_archive, with_lock_of};
 use crate::store::artifacts::Artifacts;
 use crate::store::atomic::{sweep, write_atomic};
@@ -197,8 +198,12 @@ fn recorded(project: &Project, run_id: &str, id: Uuid, lock: Lock) -> Result<Opt
 pub fn keep_newest(project: &Project, connection_id: Uuid, keep: u32) {
     let id = connection_id.to_string();
     let _ = with_archive(project, |archive| {
-        let files = super::keep::surplus(&archive.list(None)?, &id, keep as usize);
-        super::keep::remove(&files);
+        let runs = archive.list(None)?;
+        let rule = Rule { keep: keep as usize, before: None };
+        for run in surplus(&runs, &id, rule) {
+            // What stays is tried again after the next run.
+            let _ = remove(&archive.files_of(run));
+        }
         Ok(())
     });
 }

@@ -7,20 +7,19 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use serde_json::{Value, json};
+use serde_json::Value;
 use waybill_protocol::event::{Outcome, Phase, Status};
-use waybill_protocol::{Body, Error, ErrorRecord, Event, Kind, Level, Origin, Result, SyncMode};
+use waybill_protocol::{Body, Error, Kind, Level, Origin, Result, SyncMode};
 
 use super::attempt::panicked;
 use super::begin::{Open, keep_newest, write_run_summary};
-use super::job::{Ended, StreamJob};
-use super::pipeline::{Outcomes, carry, tally, unkept};
-use super::{Options, Stop, error_of, unasked, worst};
-use crate::events::memory::memory;
+use super::job::StreamJob;
+use super::pipeline::{Outcomes, carry, unkept};
+use super::verdict::{Verdict, terminal, verdict};
+use super::{Options, Stop, gate};
 use crate::store::project::Project;
 use crate::store::state::{Merged, StateEntry, merge_state};
 use crate::summary::Summary;
-use crate::summary::units::counted;
 
 /// How long the state may take to be written once the run is to stop at once.
 const LAST_MERGE: Duration = Duration::from_secs(1);
@@ -44,7 +43,13 @@ pub async fn carry_out(
         say_signal(&open.events, stop, count, &said);
     }
     let mut verdict = verdict(&outcomes, stop);
+    let (gate, leak) = gate::artifacts(&open).await;
+    verdict.leak(leak);
     let mut summary = open.log.conclude(terminal(&verdict, &outcomes.jobs, started))?;
+    if let Some(leak) = gate::summary(&open, &gate, &summary) {
+        verdict.leak(Some(leak));
+        summary = gate::clean(&open, &open.log.conclude(terminal(&verdict, &outcomes.jobs, started))?);
+    }
     let written = write_run_summary(&open.artifacts.summary, &summary);
     let trouble = written
         .err()
@@ -212,71 +217,5 @@ async fn write_states(
     tokio::select! {
         written = writing => written.map_err(|e| Error::internal("writing the state").cause(e))?,
         () = hurry => Err(Error::new(Kind::Cancelled, "stopped at once while another process edits the config")),
-    }
-}
-
-/// The end of a run in three words.
-struct Verdict {
-    status: Status,
-    exit_code: u8,
-    error: Option<ErrorRecord>,
-}
-
-fn verdict(outcomes: &Outcomes, stop: &Stop) -> Verdict {
-    let (succeeded, failed, stopped) = tally(&outcomes.jobs);
-    let first = outcomes.jobs.iter().find_map(|job| match job.ended() {
-        Some(Ended::Failed(error)) => Some(*error),
-        _ => None,
-    });
-    let ran_whole = outcomes.error.is_none() && failed == 0 && stopped == 0;
-    if let Some(reason) = stop.reason().filter(|_| !ran_whole) {
-        let error = first.or_else(|| outcomes.error.clone()).filter(|e| e.kind != Kind::Cancelled);
-        return Verdict { status: Status::Cancelled, exit_code: reason.exit_code(), error };
-    }
-    let run_error = outcomes.error.as_ref().map(|record| unasked(error_of(record)).record());
-    let first = first.or_else(|| (stopped > 0).then(|| unasked(Error::cancelled()).record()));
-    match (run_error, first) {
-        (None, None) => Verdict { status: Status::Succeeded, exit_code: 0, error: None },
-        (Some(error), _) => {
-            Verdict { status: Status::Failed, exit_code: error.exit_code(), error: Some(error) }
-        }
-        (None, Some(error)) if succeeded > 0 => {
-            Verdict { status: Status::Partial, exit_code: 5, error: Some(error) }
-        }
-        (None, Some(error)) => {
-            let codes = outcomes.jobs.iter().filter_map(|job| match job.ended() {
-                Some(Ended::Failed(error)) => Some(error.exit_code()),
-                _ => None,
-            });
-            let codes = codes.chain([error.exit_code()]);
-            Verdict { status: Status::Failed, exit_code: worst(codes), error: Some(error) }
-        }
-    }
-}
-
-fn terminal(verdict: &Verdict, jobs: &[Arc<StreamJob>], started: std::time::Instant) -> Event {
-    let rows_loaded = jobs.iter().map(|job| job.counts().rows_loaded).sum();
-    let level = match verdict.status {
-        Status::Succeeded => Level::Info,
-        Status::Cancelled => Level::Warn,
-        _ => Level::Error,
-    };
-    let word = json!(verdict.status).as_str().unwrap_or("ended").to_owned();
-    Event {
-        level,
-        body: Body::RunFinished {
-            status: verdict.status,
-            exit_code: verdict.exit_code,
-            rows_loaded,
-            peak_memory_bytes: memory().peak,
-            ms: started.elapsed().as_millis() as u64,
-        },
-        message: format!("run {word}: {} loaded", counted(rows_loaded, "row")),
-        stream: None,
-        phase: Some(Phase::Summary),
-        attempt: None,
-        span: None,
-        parent: None,
-        error: verdict.error.clone(),
     }
 }

@@ -16,9 +16,9 @@ pub(crate) mod conform;
 pub(crate) mod cursor_column;
 mod evolve;
 mod finish;
+pub mod gate;
 mod group;
 mod job;
-mod keep;
 mod loading;
 mod machine;
 mod matching;
@@ -37,6 +37,7 @@ mod retry;
 pub mod sessions;
 mod settle;
 mod stop;
+mod verdict;
 mod window;
 mod worst;
 

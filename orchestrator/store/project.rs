@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use chrono::{DateTime, Utc};
 use waybill_protocol::{Error, Result};
 
 /// Where a value comes from. Its text form goes into the record and onto the screen.
@@ -147,6 +148,8 @@ pub struct Project {
     pub backups_dir: PathBuf,
     /// The environment, `.env` included.
     pub env: Env,
+    /// When it was looked at; a bundle shows a project as it was then. Absent: it is looked at now.
+    pub as_of: Option<DateTime<Utc>>,
     /// Field of this type → where its value comes from.
     pub origins: BTreeMap<&'static str, Origin>,
 }
@@ -178,7 +181,17 @@ impl Project {
         let runs_dir = pick("runs_dir", &flags.runs_dir, "RUNS_DIR", "runs");
         let run_logs_dir = pick("run_logs_dir", &flags.run_logs_dir, "RUN_LOGS_DIR", "run_logs");
         let backups_dir = pick("backups_dir", &flags.backups_dir, "BACKUPS_DIR", "backups");
-        Ok(Project { dir, config_path, secrets_path, runs_dir, run_logs_dir, backups_dir, env, origins })
+        Ok(Project {
+            dir,
+            config_path,
+            secrets_path,
+            runs_dir,
+            run_logs_dir,
+            backups_dir,
+            env,
+            as_of: None,
+            origins,
+        })
     }
 
     /// The folder that relative paths in config.json start at.

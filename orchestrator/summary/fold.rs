@@ -133,6 +133,11 @@ impl Fold {
                     artifacts: artifacts.clone(),
                 });
             }
+            Some(Body::ArtifactQuarantined { artifact, path, .. }) => {
+                if let Some(begun) = &mut self.begun {
+                    begun.artifacts.insert(artifact.clone(), path.clone());
+                }
+            }
             Some(Body::RunHeartbeat { peak_memory_bytes, .. }) => {
                 self.peak_memory = self.peak_memory.max(*peak_memory_bytes);
             }

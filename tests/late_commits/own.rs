@@ -57,7 +57,7 @@ impl Load {
             "SELECT count(*) FROM pg_stat_activity WHERE datname = '{name}' AND wait_event = 'advisory'"
         );
         let loads = format!(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = '{name}' AND state = 'idle in transaction' AND query LIKE 'COPY%'"
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = '{name}' AND query LIKE 'COPY%FROM STDIN%' AND (state = 'idle in transaction' OR wait_event = 'ClientRead')"
         );
         wait_until("the load", || self.database.sql(&waits) == "1" && self.database.sql(&loads) == "1");
         self.database.sql("INSERT INTO t (note) VALUES ('beside')");

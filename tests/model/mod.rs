@@ -121,7 +121,7 @@ fn replay<S: System>(folder: &str, system: impl Fn(&Script) -> S) {
 #[test]
 fn from_sqlite_into_sqlite_the_destination_is_what_the_model_says() {
     let draw = Draw { transactions: false, calls: 185, long: 1 };
-    prove("SQLite → SQLite", 2_000, draw, |_| Sqlite::new());
+    prove("SQLite → SQLite", 800, draw, |_| Sqlite::new());
 }
 
 #[test]
@@ -132,13 +132,13 @@ fn what_failed_once_from_sqlite_into_sqlite_holds_now() {
 #[test]
 fn from_postgres_into_postgres_the_destination_is_what_the_model_says() {
     let draw = Draw { transactions: true, calls: 360, long: 1 };
-    prove("PostgreSQL → PostgreSQL", 100, draw, Postgres::into_postgres);
+    prove("PostgreSQL → PostgreSQL", 50, draw, Postgres::into_postgres);
 }
 
 #[test]
 fn from_postgres_into_sqlite_the_destination_is_what_the_model_says() {
     let draw = Draw { transactions: true, calls: 245, long: 1 };
-    prove("PostgreSQL → SQLite", 120, draw, Postgres::into_sqlite);
+    prove("PostgreSQL → SQLite", 60, draw, Postgres::into_sqlite);
 }
 
 #[test]

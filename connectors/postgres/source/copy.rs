@@ -72,7 +72,7 @@ impl Intake {
     /// The bytes of a batch.
     fn enough(&self) -> usize {
         match self {
-            Intake::Decode(_) => BATCH_BYTES / 2,
+            Intake::Decode(_) => BATCH_BYTES / 4,
             Intake::Pass(_) => passage::BATCH,
         }
     }

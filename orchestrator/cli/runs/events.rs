@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use uuid::Uuid;
 use waybill_protocol::{Error, Kind, Level, Origin, Result};
 
-use super::archive::resolve;
+use super::archive::{log_of, resolve};
 use crate::cli::connection::glob::fits;
 use crate::cli::terminal::Terminal;
 use crate::events::{Entry, Line, Reader, follow, render_line};
@@ -65,12 +65,12 @@ impl LevelChoice {
 
 /// Shows or follows events.
 pub(super) fn events(terminal: &Terminal, project: &Project, args: &EventsArgs) -> Result<u8> {
-    let entry = with_archive(project, |archive| resolve(archive, &args.run))?;
-    let Some(log) = &entry.log_path else {
-        return Err(Error::new(Kind::NotFound, format!("the event log of run {} is gone", entry.run_id))
-            .origin(Origin::Orchestrator)
-            .hint(format!("what is known of the run: waybill runs show {}", entry.run_id)));
-    };
+    let (entry, log) = with_archive(project, |archive| {
+        let entry = resolve(archive, &args.run)?;
+        let log = log_of(archive, &entry)?;
+        Ok((entry, log))
+    })?;
+    let log = &log;
     let raw = args.raw || terminal.json_wanted();
     let (mut failed, mut ended) = (None, false);
     let mut each = |entry: Entry| {

@@ -1,9 +1,11 @@
 //! `waybill runs …`: the runs there were, and what each left behind.
 
 pub(crate) mod archive;
+mod bundle;
 mod events;
 mod list;
 pub(crate) mod look;
+mod prune;
 mod show;
 mod streams;
 #[cfg(test)]
@@ -11,7 +13,9 @@ mod tests;
 mod timeline;
 pub(crate) mod when;
 
-use clap::Subcommand;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
 use waybill_protocol::Result;
 
 use super::terminal::Terminal;
@@ -26,13 +30,35 @@ pub enum RunsCommand {
     Show(show::ShowArgs),
     /// Show the event log of a run, or follow it while it grows
     Events(events::EventsArgs),
+    /// Put the record of a run into one file, to be looked at elsewhere
+    Bundle(bundle::BundleArgs),
+    /// Remove the artifacts of older runs
+    Prune(prune::PruneArgs),
+}
+
+/// `waybill runs`.
+#[derive(Debug, Args)]
+pub struct RunsArgs {
+    /// Look into a bundle, from wherever it came, instead of the project
+    #[arg(long, global = true, value_name = "FILE")]
+    bundle: Option<PathBuf>,
+    #[command(subcommand)]
+    command: RunsCommand,
 }
 
 /// Runs one of the commands.
-pub async fn runs(terminal: &Terminal, project: &Project, command: RunsCommand) -> Result<u8> {
-    match command {
+pub async fn runs(terminal: &Terminal, project: &Project, args: RunsArgs) -> Result<u8> {
+    let opened = args.bundle.as_deref().map(crate::bundle::open).transpose()?;
+    let project = opened.as_ref().map_or(project, |opened| &opened.project);
+    if let Some(opened) = opened.as_ref().filter(|opened| opened.manifest.version > crate::bundle::VERSION) {
+        let version = &opened.manifest.waybill;
+        terminal.warn(&format!("the bundle was made by waybill {version}: what is new in it is not shown"));
+    }
+    match args.command {
         RunsCommand::List(args) => list::list(terminal, project, &args),
         RunsCommand::Show(args) => show::show(terminal, project, &args),
         RunsCommand::Events(args) => events::events(terminal, project, &args),
+        RunsCommand::Bundle(args) => bundle::bundle(terminal, project, &args).await,
+        RunsCommand::Prune(args) => prune::prune(terminal, project, &args),
     }
 }

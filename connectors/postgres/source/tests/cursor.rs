@@ -69,7 +69,7 @@ async fn a_prepared_transaction_holds_the_floor_and_is_named() {
 #[tokio::test]
 async fn an_ordered_read_checkpoints_on_the_way_and_resumes() {
     let sql = "CREATE TABLE t (id bigint PRIMARY KEY, pad text);
-        INSERT INTO t SELECT i, repeat('x', 100) FROM generate_series(1, 200000) i ORDER BY random()";
+        INSERT INTO t SELECT i, repeat('x', 700) FROM generate_series(1, 200000) i ORDER BY random()";
     let f = Fixture::new("ordered", sql).await;
     let mut read = f.by(StreamSelection::named("public.t"), "id").await;
     read.ordered = true;

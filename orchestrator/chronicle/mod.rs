@@ -81,10 +81,14 @@ impl Chronicle {
         Ok(self.sessions.get().map(|sessions| &sessions.resolved))
     }
 
-    /// Writes a run that has ended. A history that could not be resolved was told of then.
-    pub async fn keep(&self, summary: &Summary, cancel: &CancellationToken) -> Result<()> {
+    /// Writes a run that has ended. A history that could not be resolved was told of then. Of a run
+    /// that `leaked` a secret the events stay here: one of them may hold it.
+    pub async fn keep(&self, summary: &Summary, leaked: bool, cancel: &CancellationToken) -> Result<()> {
         let Some(sessions) = self.sessions.get() else { return Ok(()) };
-        let kept = self.notable.take();
+        let mut kept = self.notable.take();
+        if leaked {
+            kept.left_out += kept.rows.drain(..).len() as u64;
+        }
         let record = record::record(summary, kept.rows, kept.left_out)?;
         // What is given up is ended at the server too.
         let cancel = cancel.child_token();

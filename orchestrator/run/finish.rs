@@ -44,11 +44,13 @@ pub async fn carry_out(
     }
     let mut verdict = verdict(&outcomes, stop);
     let (gate, leak) = gate::artifacts(&open).await;
+    let mut leaked = leak.is_some();
     verdict.leak(leak);
     let mut summary = open.log.conclude(terminal(&verdict, &outcomes.jobs, started))?;
     if let Some(leak) = gate::summary(&open, &gate, &summary) {
+        leaked = true;
         verdict.leak(Some(leak));
-        summary = gate::clean(&open, &open.log.conclude(terminal(&verdict, &outcomes.jobs, started))?);
+        summary = told(&open, &verdict, &outcomes.jobs, started, leaked)?;
     }
     let written = write_run_summary(&open.artifacts.summary, &summary);
     let trouble = written
@@ -67,11 +69,16 @@ pub async fn carry_out(
         verdict.exit_code = if verdict.exit_code == 0 { 3 } else { verdict.exit_code };
         verdict.status = if verdict.status == Status::Succeeded { Status::Failed } else { verdict.status };
         verdict.error.get_or_insert(error.record());
-        summary = open.log.conclude(terminal(&verdict, &outcomes.jobs, started))?;
+        summary = told(&open, &verdict, &outcomes.jobs, started, leaked)?;
         // Tried again: there may be room by now, and the answer carries the fault either way.
         let _ = write_run_summary(&open.artifacts.summary, &summary);
     }
-    summary = chronicled(&open, summary, &verdict, &outcomes.jobs, started, stop).await?;
+    if let Err(error) = chronicled(&open, &summary, leaked, stop).await {
+        unkept(&open, &open.events.in_phase(Phase::Summary), &gate::spoken(&open, &gate, error));
+        summary = told(&open, &verdict, &outcomes.jobs, started, leaked)?;
+        // The one that stands is as true, and lacks the warning.
+        let _ = write_run_summary(&open.artifacts.summary, &summary);
+    }
     // A last line that could not be written is no loss: the summary wins.
     let _ = open.log.finish();
     if let Some(keep) = open.connection.policies.keep_runs {
@@ -81,29 +88,27 @@ pub async fn carry_out(
     Ok(Box::new(summary))
 }
 
-/// Writes the run into the run history, and returns its summary.
+/// Tells the end of a run once more; of one that leaked a secret, without it.
+fn told(
+    open: &Open,
+    verdict: &Verdict,
+    jobs: &[Arc<StreamJob>],
+    started: std::time::Instant,
+    leaked: bool,
+) -> Result<Summary> {
+    let summary = open.log.conclude(terminal(verdict, jobs, started))?;
+    Ok(if leaked { gate::clean(open, &summary) } else { summary })
+}
+
+/// Writes the run into the run history.
 ///
 /// After the summary is written: the history says what stands on disk, and a run that is killed in
 /// between is missing there, which `waybill history sync` mends; the other way round it could hold an
 /// end that the run never came to. Before `run.finished`: what goes wrong is a warning, and the log and
 /// the summary can still have it. So the end is told once more then, with the same verdict.
-async fn chronicled(
-    open: &Open,
-    summary: Summary,
-    verdict: &Verdict,
-    jobs: &[Arc<StreamJob>],
-    started: std::time::Instant,
-    stop: &Stop,
-) -> Result<Summary> {
-    let keeping = AssertUnwindSafe(open.chronicle.keep(&summary, stop.at_once())).catch_unwind();
-    let Err(error) = keeping.await.unwrap_or_else(|payload| Err(panicked(payload))) else {
-        return Ok(summary);
-    };
-    unkept(open, &open.events.in_phase(Phase::Summary), &error);
-    let summary = open.log.conclude(terminal(verdict, jobs, started))?;
-    // The one that stands is as true, and lacks the warning.
-    let _ = write_run_summary(&open.artifacts.summary, &summary);
-    Ok(summary)
+async fn chronicled(open: &Open, summary: &Summary, leaked: bool, stop: &Stop) -> Result<()> {
+    let keeping = AssertUnwindSafe(open.chronicle.keep(summary, leaked, stop.at_once())).catch_unwind();
+    keeping.await.unwrap_or_else(|payload| Err(panicked(payload)))
 }
 
 /// Turns signals into events, and the time budget into a request to stop.

@@ -72,6 +72,20 @@ pub(super) fn clean(open: &Open, summary: &Summary) -> Summary {
     serde_json::from_value(value).unwrap_or_else(|_| summary.clone())
 }
 
+/// An error as it may be told once the log was looked through: without its words, where a secret is
+/// among them that redaction does not find.
+pub(super) fn spoken(open: &Open, gate: &Gate, error: Error) -> Error {
+    let mut record = serde_json::to_value(error.record()).unwrap_or(Value::Null);
+    open.redactor.redact_value(&mut record);
+    match gate.bytes(record.to_string().as_bytes()) {
+        None => error,
+        Some(leak) => {
+            Error::new(error.kind(), format!("why is left out, since it holds a secret ({})", leak.secret))
+                .origin(error.get_origin().unwrap_or(Origin::Orchestrator))
+        }
+    }
+}
+
 fn put_aside(path: &Path) -> std::io::Result<()> {
     owner_only(path)?;
     fs::rename(path, aside(path))

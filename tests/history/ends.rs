@@ -92,6 +92,32 @@ fn no_secret_reaches_the_tables_though_the_source_says_it_aloud() {
 }
 
 #[test]
+fn of_a_run_that_leaked_a_secret_the_events_stay_here_and_the_warning_brings_it_back_nowhere() {
+    let database = Database::new("history_leaked");
+    let secret = "c0rrect-horse-battery";
+    let (a, b) = secret.split_at(9);
+    let read = json!([{"do": "schema"}, {"do": "output", "chunks": [format!("x {a}"), format!("{b} y")]},
+                      {"do": "rows", "from": 1, "count": 3}, {"do": "checkpoint"}, {"do": "complete"}]);
+    let project = script::source(json!({"name": "s"}), json!([read, read]));
+    super::keep_at(&project, database.settings());
+    let held = std::fs::read_to_string(project.path("secrets.toml")).unwrap();
+    project.secrets(&format!("[sources.c]\ntoken = '{secret}'\n{held}"));
+    project.run().exits(70);
+    let row = "SELECT status, exit_code, error_kind, events_left_out > 0, (SELECT count(*) FROM waybill_run_events) FROM waybill_runs";
+    assert_eq!(database.sql(row), "failed|70|internal|t|0");
+    stands(&database, &project);
+    assert!(!picture(&database).contains(a), "{}", picture(&database));
+    // The end is told twice where the history is away: both times without it.
+    project.edit(|config| config["destinations"]["warehouse"]["port"] = json!(crate::server::free_port()));
+    project.run().exits(70);
+    let text = super::summary_text(&project);
+    assert!(
+        text.contains("this run is not in the run history") && !text.contains(secret) && !text.contains(a),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_destination_may_keep_the_history_of_what_is_loaded_into_it() {
     let database = Database::new("history_same");
     database.sql("CREATE SCHEMA src; CREATE TABLE src.t (id bigint PRIMARY KEY); INSERT INTO src.t SELECT generate_series(1, 50)");

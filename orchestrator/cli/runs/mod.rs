@@ -42,14 +42,14 @@ pub enum RunsCommand {
     Stats(stats::StatsArgs),
     /// Show the event log of a run, or follow it while it grows
     Events(events::EventsArgs),
-    /// Put the record of a run into one file, to be looked at elsewhere
-    Bundle(bundle::BundleArgs),
-    /// Remove the artifacts of older runs
-    Prune(prune::PruneArgs),
     /// Write the record of a run as a page for a browser: one file that needs nothing else
     Report(report::ReportArgs),
     /// Show a run again as it looked live
     Replay(replay::ReplayArgs),
+    /// Put the record of a run into one file, to be looked at elsewhere
+    Bundle(bundle::BundleArgs),
+    /// Remove the artifacts of older runs
+    Prune(prune::PruneArgs),
 }
 
 /// `waybill runs`.

@@ -95,7 +95,7 @@ pub(super) fn under_way(summary: &Summary, trail: &Trail, now: Option<DateTime<U
 /// Milliseconds since the start of the run, now.
 fn now_ms(trail: &Trail, now: Option<DateTime<Utc>>) -> u64 {
     let age = now.zip(trail.last_at()).and_then(|(now, last)| (now - last).to_std().ok());
-    trail.last_ms + age.map_or(0, |age| u64::try_from(age.as_millis()).unwrap_or(0))
+    trail.last_ms.saturating_add(age.map_or(0, |age| u64::try_from(age.as_millis()).unwrap_or(0)))
 }
 
 fn stream_text(
@@ -131,10 +131,10 @@ fn stream_text(
 fn blocked(track: &Track, stream: Option<String>, now_ms: u64, queries: &[u64]) -> Option<UnderWay> {
     let (moment, lock, waited) = track.blocked.as_ref()?;
     let age = now_ms.saturating_sub(moment.t_ms);
-    let ms = waited + age;
+    let ms = waited.saturating_add(age);
     let good = track.last_good().is_some_and(|good| good.seq > moment.seq);
     let over = moment.message.starts_with("waited ");
-    let still = age < STILL || queries.iter().any(|query| *query + 500 >= ms);
+    let still = age < STILL || queries.iter().any(|query| query.saturating_add(500) >= ms);
     (still && !good && !over).then(|| UnderWay {
         doing: Doing::Lock,
         text: format!("waiting {} for {}", duration(ms), visible(lock)),

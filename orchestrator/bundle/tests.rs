@@ -81,7 +81,7 @@ fn what_is_packed_is_unpacked() {
 #[test]
 fn a_secret_in_any_file_or_name_refuses_the_bundle_and_leaves_nothing() {
     for (name, bytes) in [
-        ("run_logs/a.jsonl", format!("{{\"a\": 1}}\n{{\"b\": \"x hunter2%2fhunter2 y\"}}\n")),
+        ("run_logs/a.jsonl", "{\"a\": 1}\n{\"b\": \"x hunter2%2fhunter2 y\"}\n".to_owned()),
         ("plain.txt", format!("one\ntwo {SECRET}")),
         ("hunter2hunter2-is-not-it/hunter2/hunter2", "nothing".to_owned()),
     ] {

@@ -26,7 +26,10 @@ enum Document {
     /// What a backend asks of `waybill headless`
     HeadlessRequest,
     /// What `waybill headless` answers
+    #[value(alias = "headless")]
     HeadlessResponse,
+    /// What a bundle says of itself
+    BundleManifest,
     /// What `waybill state export` writes
     StateExport,
     /// What `waybill doctor --output json` answers
@@ -54,6 +57,7 @@ fn document(document: Document) -> Value {
         Document::Summary => crate::summary::schema().to_value(),
         Document::HeadlessRequest => super::headless::request_schema().to_value(),
         Document::HeadlessResponse => super::headless::response_schema().to_value(),
+        Document::BundleManifest => crate::bundle::schema().to_value(),
         Document::StateExport => crate::store::state::StateDocument::schema().to_value(),
         Document::Preflight => schemars::schema_for!(crate::manage::preflight::Report).to_value(),
         Document::RunsExplain => schemars::schema_for!(crate::explain::Explanation).to_value(),

@@ -53,9 +53,9 @@ pub(super) fn section(html: &mut Html, summary: &Summary, gathered: &Gathered) {
                 ("between source and destination", gathered.queue.points()),
             ],
             about: format!(
-                "peak {}, {} on the way",
+                "peak {}, {}",
                 size(summary.stats.peak_memory_bytes as f64),
-                crate::summary::units::counted(gathered.memory.samples, "sample")
+                crate::summary::units::counted(gathered.memory.samples, "heartbeat")
             ),
         },
     ];

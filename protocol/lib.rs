@@ -13,6 +13,7 @@ pub mod connector;
 pub mod context;
 pub mod cursor;
 pub mod destination;
+mod emit;
 pub mod error;
 pub mod event;
 pub mod history;

@@ -52,6 +52,16 @@ fn a_bundle_shows_elsewhere_what_the_project_shows_here() {
     }
     elsewhere.waybill(&["runs", "--bundle", "x.tar.gz", "show"]).exits(0).says(&["row 6 is broken"]);
     elsewhere.waybill(&["runs", "show", "--bundle", "x.tar.gz"]).exits(0).says(&["row 6 is broken"]);
+    for (words, part) in [
+        (&["explain"][..], "row 6 is broken"),
+        (&["report", "-o", "-"], "row 6 is broken"),
+        (&["replay", "--speed", "max"], "row 6 is broken"),
+        (&["stats", "c"], "2 runs"),
+        (&["diff", "-2", "-1"], "to   c"),
+    ] {
+        let finished = elsewhere.waybill(&[&["runs", "--bundle", "x.tar.gz"], words].concat()).exits(0);
+        assert!(format!("{}{}", finished.out, finished.err).contains(part), "{words:?}: {finished:?}");
+    }
     elsewhere.waybill(&["runs", "--bundle", "x.tar.gz", "prune", "--keep", "1", "--yes"]).exits(3);
     elsewhere
         .waybill(&["runs", "--bundle", "none.tar.gz", "show"])

@@ -14,7 +14,7 @@ use super::window::Window;
 /// How long an ordered read goes on without a checkpoint.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 /// The bytes after which it sends one sooner.
-const CHECKPOINT_BYTES: usize = 4 * BATCH_BYTES;
+const CHECKPOINT_BYTES: usize = 2 * BATCH_BYTES;
 
 /// Where the checkpoints of an ordered read come from.
 pub(super) struct Checkpoints<'a> {

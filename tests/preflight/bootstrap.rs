@@ -7,8 +7,8 @@ use crate::fixture::postgres::{settings, source};
 use crate::fixture::{Database, Finished, Project, Running};
 use crate::server::{self, PgServer};
 
-fn project() -> (Database, Project) {
-    let from = Database::new("bootstrap_from");
+fn project(name: &str) -> (Database, Project) {
+    let from = Database::new(name);
     from.sql("CREATE SCHEMA sales; CREATE TABLE sales.orders (id int PRIMARY KEY); INSERT INTO sales.orders VALUES (1), (2);
               CREATE TABLE plain AS SELECT 1 AS id");
     let project = source(&from, json!([{"name": "sales.orders"}, {"name": "public.plain"}]));
@@ -40,7 +40,7 @@ fn made(answer: &Value) -> Vec<String> {
 
 #[test]
 fn nothing_becomes_a_destination_that_can_be_loaded_and_the_administrator_is_not_kept() {
-    let (from, project) = project();
+    let (from, project) = project("bootstrap_made");
     let server = from.server;
     server.psql("postgres", "DROP DATABASE IF EXISTS bootstrap_new");
     server.psql("postgres", "DROP ROLE IF EXISTS bootstrap_new");
@@ -82,7 +82,7 @@ fn nothing_becomes_a_destination_that_can_be_loaded_and_the_administrator_is_not
 
 #[test]
 fn an_administrator_who_may_not_or_is_not_let_in_is_said_without_the_password() {
-    let (from, project) = project();
+    let (from, project) = project("bootstrap_refused");
     let words = ["destination", "bootstrap", "warehouse"];
     let wrong = admin(from.server).replace(server::PASSWORD, "not-the-admins-password");
     let refused = project.waybill_fed(&words, &wrong).exits(1).says(&["as administrator postgres"]);

@@ -1,23 +1,19 @@
 //! The events of a run that are kept: level warn and above, so many and no more.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use aho_corasick::AhoCorasick;
 use waybill_protocol::{EventRow, Level};
 
-use crate::events::Line;
 use crate::events::line::stamp;
 use crate::events::log::Reporter;
+use crate::events::{Entry, Head, Line, Reader};
 
 /// Events that are kept of a run, at most: the first ones, which tell how it began to go wrong.
 const MOST: usize = 1_000;
 /// Bytes of their messages and errors, at most.
 const MOST_BYTES: usize = 1 << 20;
-/// A longer line is no event of ours.
-const LONGEST: u64 = 1 << 20;
 
 /// What is kept of a log, and how much is not.
 #[derive(Debug, Default)]
@@ -32,20 +28,14 @@ pub(super) struct Kept {
 impl Kept {
     /// What is kept of a log on disk, in memory bounded by what is kept; torn lines are passed over.
     pub(super) fn of_log(log: &Path) -> io::Result<Kept> {
-        let mut input = BufReader::with_capacity(256 << 10, File::open(log)?);
-        let (mut kept, mut buffer) = (Kept::default(), Vec::new());
-        loop {
-            buffer.clear();
-            if input.by_ref().take(LONGEST).read_until(b'\n', &mut buffer)? == 0 {
-                return Ok(kept);
-            }
-            // Most lines are told by a look at their bytes, which is much cheaper than reading them.
-            if worth(&buffer)
-                && let Ok(line) = Line::parse(buffer.trim_ascii_end())
-            {
+        let (mut reader, mut kept) = (Reader::open(log)?, Kept::default());
+        let worth = |line: &[u8]| Head::of(line).is_none_or(|head| head.level >= Level::Warn);
+        while let Some(entry) = reader.next_wanted(worth) {
+            if let Entry::Line(line) = entry {
                 kept.add(&line);
             }
         }
+        Ok(kept)
     }
 
     fn add(&mut self, line: &Line) {
@@ -62,13 +52,6 @@ impl Kept {
         self.bytes += bytes;
         self.rows.push(row);
     }
-}
-
-/// Whether a line has in it what one at those levels must have.
-fn worth(line: &[u8]) -> bool {
-    static LEVELS: OnceLock<Option<AhoCorasick>> = OnceLock::new();
-    let levels = LEVELS.get_or_init(|| AhoCorasick::new(["\"warn\"", "\"error\""]).ok());
-    levels.as_ref().is_none_or(|levels| levels.is_match(line))
 }
 
 fn row(line: &Line) -> EventRow {

@@ -176,10 +176,15 @@ async fn catch_up(
     let (mut waiting, mut bytes) = (Vec::new(), 0);
     let mut missing = missing.into_iter().peekable();
     while let Some(run) = missing.next() {
-        let record = off_thread(move || with_events(&run)).await?;
-        bytes += record.run.summary.to_string().len()
-            + record.events.iter().map(|event| event.message.len()).sum::<usize>();
-        waiting.push(record);
+        let run_id = run.summary.run_id.clone();
+        match off_thread(move || with_events(&run)).await {
+            Ok(record) => {
+                bytes += record.run.summary.to_string().len()
+                    + record.events.iter().map(|event| event.message.len()).sum::<usize>();
+                waiting.push(record);
+            }
+            Err(error) => synced.failed.push(Failed { run_id, error: error.record() }),
+        }
         if bytes > BATCH_BYTES || missing.peek().is_none() {
             let records = std::mem::take(&mut waiting);
             bytes = 0;
@@ -198,8 +203,16 @@ async fn catch_up(
 
 /// A run with what is kept of its log, where that is still there.
 fn with_events(run: &OnDisk) -> Result<RunRecord> {
-    let log = run.entry.log_path.as_ref();
-    let kept = log.and_then(|log| Kept::of_log(log).ok()).unwrap_or_default();
+    let kept = match run.entry.log_path.as_ref().map(|log| (log, Kept::of_log(log))) {
+        Some((_, Ok(kept))) => kept,
+        Some((log, Err(error))) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(Error::config(format!("cannot read the event log {}: {error}", log.display()))
+                .origin(Origin::Orchestrator)
+                .hint("make it readable, then: waybill history sync")
+                .cause(error));
+        }
+        _ => Kept::default(),
+    };
     record(&run.summary, kept.rows, kept.left_out)
 }
 

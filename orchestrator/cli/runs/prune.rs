@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use clap::Args;
 use serde_json::json;
 use waybill_protocol::{Error, Kind, Result};
 
 use super::look::{short_id, status_word, to_second};
+use super::when;
 use crate::cli::terminal::Terminal;
 use crate::history::prune::{Rule, remove, surplus};
 use crate::history::{RunEntry, with_archive};
@@ -21,9 +22,9 @@ pub struct PruneArgs {
     /// So many of the newest runs of each connection stay [default: 1]
     #[arg(long, value_name = "N", required_unless_present = "older_than")]
     keep: Option<usize>,
-    /// Only runs that began longer ago than this: 30d, 12h, 90m
-    #[arg(long, value_name = "TIME", value_parser = span)]
-    older_than: Option<chrono::Duration>,
+    /// Only runs that began before then: an age such as 30d or 12h, a date, or a moment (RFC 3339)
+    #[arg(long, value_name = "WHEN", value_parser = when::parse)]
+    older_than: Option<DateTime<Utc>>,
     /// Only runs of this connection
     #[arg(long, value_name = "NAME")]
     connection: Option<String>,
@@ -44,8 +45,7 @@ pub(super) fn prune(terminal: &Terminal, project: &Project, args: &PruneArgs) ->
     if project.as_of.is_some() {
         return Err(Error::new(Kind::Config, "a bundle is not pruned").hint("remove the file"));
     }
-    let before = args.older_than.map(|span| Utc::now() - span);
-    let rule = Rule { keep: args.keep.unwrap_or(1), before };
+    let rule = Rule { keep: args.keep.unwrap_or(1), before: args.older_than };
     let going = with_archive(project, |archive| {
         let runs = archive.list(None)?;
         let named = |run: &&RunEntry| args.connection.as_ref().is_none_or(|name| run.connection == *name);
@@ -104,33 +104,4 @@ fn say(terminal: &Terminal, removed: bool, going: &[Going]) -> Result<()> {
         false => format!("{many}, {}, would go; nothing was removed: --yes does it", bytes(total)),
     });
     Ok(())
-}
-
-/// `30d`, `12h`, `90m`, `45s`.
-fn span(text: &str) -> std::result::Result<chrono::Duration, String> {
-    let wrong = || "write a number and d, h, m or s, such as 30d".to_owned();
-    let unit = text.chars().next_back().ok_or_else(wrong)?;
-    let number: i64 = text.strip_suffix(unit).and_then(|number| number.parse().ok()).ok_or_else(wrong)?;
-    let span = match unit {
-        'd' => chrono::Duration::try_days(number),
-        'h' => chrono::Duration::try_hours(number),
-        'm' => chrono::Duration::try_minutes(number),
-        's' => chrono::Duration::try_seconds(number),
-        _ => None,
-    };
-    span.filter(|span| *span >= chrono::Duration::zero()).ok_or_else(wrong)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::span;
-
-    #[test]
-    fn spans_are_read_or_refused() {
-        assert_eq!(span("30d"), Ok(chrono::Duration::days(30)));
-        assert_eq!(span("90m"), Ok(chrono::Duration::minutes(90)));
-        for wrong in ["", "d", "5", "-1d", "1.5h", "3w", "99999999999999999d", "5µ"] {
-            assert!(span(wrong).is_err(), "{wrong}");
-        }
-    }
 }

@@ -87,18 +87,23 @@ fn a_server_without_a_free_connection_is_waited_for() {
 fn a_server_that_is_starting_up_is_waited_for() {
     let server = PgServer::start(&[]);
     server.psql("postgres", "CREATE TABLE t0 AS SELECT i AS id FROM generate_series(1, 50) i");
-    // After its next start it recovers from an archive that answers once the file is there.
-    let (go, signal) = (server.socket.join("go"), server.socket.join("data/recovery.signal"));
-    let wait = format!("while [ ! -e {} ]; do sleep 0.02; done; false", go.display());
+    // After its next start it recovers from an archive that answers once the file is there, and
+    // lets nobody in before. That it asks for the archive is how the test knows it from the server
+    // that is still going down, which refuses connections in the same words.
+    let file = |name: &str| server.socket.join(name);
+    let (go, asked, signal) = (file("go"), file("asked"), file("data/recovery.signal"));
+    let wait =
+        format!("touch {}; while [ ! -e {} ]; do sleep 0.02; done; false", asked.display(), go.display());
     server.psql("postgres", &format!("ALTER SYSTEM SET restore_command = '{wait}'"));
+    server.psql("postgres", "ALTER SYSTEM SET hot_standby = off");
     server.psql("postgres", &format!("COPY (SELECT 1 WHERE false) TO '{}'", signal.display()));
     let project = source_at(settings(&server, "postgres"), json!([{"name": "public.t0"}]));
     patient(&project);
     std::thread::scope(|scope| {
         scope.spawn(|| server.crash("QUIT"));
-        let recovering =
-            || project.waybill(&["connection", "test", "c"]).out.contains("takes no connections now");
-        wait_until("the recovery", recovering);
+        wait_until("the recovery", || asked.exists());
+        let tested = project.waybill(&["connection", "test", "c"]);
+        assert!(tested.out.contains("takes no connections now"), "{tested:?}");
         let running = project.start(&["run", "c"]);
         project.wait_for_event("retry.scheduled", "takes no connections now");
         std::fs::write(&go, "").unwrap();

@@ -6,6 +6,7 @@ mod check;
 mod copy;
 mod cursor;
 mod discover;
+mod extent;
 mod fence;
 mod lone;
 mod passage;

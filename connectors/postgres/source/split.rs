@@ -2,27 +2,22 @@
 //!
 //! One transaction locks the tables against TRUNCATE and rewrites, which no snapshot shows rightly,
 //! exports its snapshot, and stays open until every range has taken it over.
+//!
+//! A range of a table with partitions (or heirs) is the same blocks of each of them. Which they are
+//! is told by the snapshot and said in the condition: one that is attached meanwhile would else be
+//! seen by the ranges that begin later, and by them alone.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use waybill_protocol::event::Body;
-use waybill_protocol::outlet::{BATCH_ROWS, batch_rows};
 use waybill_protocol::{Error, Kind, Level, Reading, Result, Slice, StreamRead};
 
+use super::extent::{Size, members, sizes};
 use super::select;
 use crate::postgres::own::{self, Held, Purpose};
 use crate::postgres::session::{Server, Session, text};
-use crate::postgres::sql;
-
-/// Bytes of a table below which a range of its own is not worth it.
-const RANGE_BYTES: u64 = 64 << 20;
-
-/// That size; where batches are made smaller, for tests, ranges are as well.
-fn range_bytes() -> u64 {
-    (RANGE_BYTES * batch_rows() as u64 / BATCH_ROWS as u64).max(1)
-}
 
 /// A range of a table's blocks, in a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +29,9 @@ pub(super) struct Range {
     /// The first block that is not in it; absent: everything that follows.
     #[serde(skip_serializing_if = "Option::is_none")]
     end: Option<u64>,
+    /// The tables behind the name (oids), where there are several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    members: Vec<u32>,
 }
 
 impl Range {
@@ -48,19 +46,16 @@ impl Range {
 
     /// It as a condition.
     pub(super) fn condition(&self) -> String {
-        let from = format!("q.ctid >= '({},0)'::tid", self.first);
-        match self.end {
-            Some(end) => format!("{from} AND q.ctid < '({end},0)'::tid"),
-            None => from,
+        let mut condition = format!("q.ctid >= '({},0)'::tid", self.first);
+        if let Some(end) = self.end {
+            condition.push_str(&format!(" AND q.ctid < '({end},0)'::tid"));
         }
+        if !self.members.is_empty() {
+            let members: Vec<String> = self.members.iter().map(u32::to_string).collect();
+            condition.push_str(&format!(" AND q.tableoid = ANY ('{{{}}}'::oid[])", members.join(",")));
+        }
+        condition
     }
-}
-
-/// How large a table is.
-#[derive(Debug, Clone, Copy)]
-struct Size {
-    bytes: u64,
-    blocks: u64,
 }
 
 /// A transaction whose snapshot others take over.
@@ -181,56 +176,22 @@ async fn export(server: &Arc<Server>, reads: &[&Arc<StreamRead>]) -> Result<Opti
     let id = id.ok_or_else(|| Error::internal("the server exported no snapshot"))?;
     let key = rows.last().map(|row| text(row, 1)).transpose()?.flatten();
     let held = key.map(|key| Held::new(key, Purpose::Reading));
+    let names: Vec<&Arc<StreamRead>> = large.iter().map(|(read, _)| *read).collect();
+    let mut members = members(&mut session, &names).await?;
     let mut slices = Vec::new();
     for (read, size) in large {
-        slices.extend(ranges(read, &id, size));
+        slices.extend(ranges(read, &id, &size, &members.remove(&read.stream).unwrap_or_default()));
     }
     let waiting = slices.iter().map(|slice| slice.id.clone()).collect();
     Ok(Some((Exported { session, _held: held, id, waiting }, slices)))
 }
 
-/// The blocks of each table that is worth it: an ordinary one that nobody inherits from, all of whose
-/// columns may be read.
-async fn sizes(session: &mut Session, reads: &[&Arc<StreamRead>]) -> Result<Vec<Option<Size>>> {
-    let names: Vec<String> = reads
-        .iter()
-        .enumerate()
-        .map(|(n, read)| {
-            format!("({n}, {}, {})", sql::literal(select::namespace(read)), sql::literal(&read.source.1))
-        })
-        .collect();
-    // The size of a locked table cannot be asked for without waiting: it is read whole.
-    let sql = format!(
-        "SELECT coalesce(CASE WHEN c.oid NOT IN (SELECT relation FROM pg_catalog.pg_locks \
-           WHERE mode = 'AccessExclusiveLock' AND relation IS NOT NULL) THEN pg_catalog.pg_relation_size(c.oid) END, 0)::text, \
-         current_setting('block_size') FROM (VALUES {}) AS v(n, schema, name) \
-         LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = v.schema \
-         LEFT JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = v.name AND c.relkind = 'r' \
-           AND NOT c.relhassubclass AND pg_catalog.has_table_privilege(c.oid, 'SELECT') \
-           AND c.relam = (SELECT oid FROM pg_catalog.pg_am WHERE amname = 'heap') ORDER BY v.n",
-        names.join(", ")
-    );
-    let rows = session.query("look how large the tables are", &sql).await?;
-    let number =
-        |row, at| -> Result<u64> { Ok(text(row, at)?.and_then(|text| text.parse().ok()).unwrap_or(0)) };
-    rows.iter()
-        .map(|row| {
-            let (bytes, block) = (number(row, 0)?, number(row, 1)?.max(1));
-            Ok((bytes >= 2 * range_bytes()).then_some(Size { bytes, blocks: bytes / block }))
-        })
-        .collect()
-}
-
-fn ranges(read: &Arc<StreamRead>, snapshot: &str, size: Size) -> Vec<Slice> {
-    let Size { bytes, blocks } = size;
-    let parts = (bytes / range_bytes()).clamp(1, read.parts as u64);
-    let each = blocks.div_ceil(parts);
-    let slice = |part: u64| {
-        let range = Range {
-            snapshot: snapshot.to_owned(),
-            first: part * each,
-            end: (part + 1 < parts).then_some((part + 1) * each),
-        };
+fn ranges(read: &Arc<StreamRead>, snapshot: &str, size: &Size, members: &[u32]) -> Vec<Slice> {
+    let borders = size.borders(read.parts);
+    let firsts = [0].into_iter().chain(borders.iter().copied());
+    let ends = borders.iter().copied().map(Some).chain([None]);
+    let slice = |(part, (first, end)): (usize, (u64, Option<u64>))| {
+        let range = Range { snapshot: snapshot.to_owned(), first, end, members: members.to_vec() };
         Slice {
             id: format!("{}#{}", read.stream, part + 1),
             retry_group: Some(read.stream.clone()),
@@ -238,5 +199,5 @@ fn ranges(read: &Arc<StreamRead>, snapshot: &str, size: Size) -> Vec<Slice> {
             ..Slice::whole(Arc::clone(read))
         }
     };
-    (0..parts).map(slice).collect()
+    firsts.zip(ends).enumerate().map(slice).collect()
 }

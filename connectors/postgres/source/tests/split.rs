@@ -5,6 +5,7 @@ use std::sync::Arc;
 use waybill_protocol::{CursorValue, Kind, Progress, Slice, StreamRead, StreamSelection, StreamState};
 
 use super::fixture::{Fixture, eventually};
+use crate::postgres::source::split::Range;
 
 /// Somewhat more than two ranges are worth, in few rows: most of each block is left free.
 const LARGE: &str = "CREATE TABLE large (id int8 PRIMARY KEY, filler text) WITH (fillfactor = 10);
@@ -100,6 +101,71 @@ async fn only_what_is_large_and_staged_is_split() {
         let slices = fixture.plan(&one).await;
         assert!(slices.len() == 1 && slices[0].detail.is_null(), "{slices:?}");
     }
-    fixture.psql("CREATE TABLE heir () INHERITS (large)");
+    // Nobody knows what the blocks of somebody else's server are.
+    fixture.psql(
+        "CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w;
+         CREATE FOREIGN TABLE elsewhere () INHERITS (large) SERVER s",
+    );
     assert_eq!(fixture.plan(&read).await.len(), 1);
+}
+
+/// Three tables behind one name, on two levels, of very different sizes.
+const PARTED: &str = "CREATE TABLE parted (id int8, part int, filler text) PARTITION BY LIST (part);
+    CREATE TABLE much PARTITION OF parted FOR VALUES IN (1) WITH (fillfactor = 10);
+    CREATE TABLE little PARTITION OF parted FOR VALUES IN (2) PARTITION BY RANGE (id);
+    CREATE TABLE low PARTITION OF little FOR VALUES FROM (0) TO (5000) WITH (fillfactor = 10);
+    CREATE TABLE high PARTITION OF little FOR VALUES FROM (5000) TO (1000000);
+    INSERT INTO parted SELECT n, CASE WHEN n % 4 = 0 THEN 2 ELSE 1 END, repeat('x', 700) FROM generate_series(1, 20000) n;
+    CREATE TABLE late (LIKE parted) WITH (fillfactor = 10);
+    INSERT INTO late SELECT n, 3, repeat('x', 700) FROM generate_series(20001, 32000) n; ANALYZE";
+
+/// Reads every slice while something is done before the second one.
+async fn ids_of(fixture: &Fixture, slices: &[Slice], meanwhile: &str) -> Vec<i64> {
+    let mut ids = Vec::new();
+    for (at, slice) in slices.iter().enumerate() {
+        if at == 1 {
+            fixture.psql(meanwhile);
+        }
+        let sent = fixture.slice(slice, Progress::default()).await.unwrap();
+        assert!(sent.complete && sent.rows() > 4000, "{}: {}", slice.id, sent.rows());
+        ids.extend(sent.ints("id"));
+    }
+    ids.sort_unstable();
+    ids
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_of_partitions_is_split_across_them_as_it_was() {
+    let fixture = Fixture::new("split_parted", PARTED).await;
+    let read = fixture.stream(StreamSelection::named("public.parted")).await;
+    let read = StreamRead { staged: true, parts: 4, ..read };
+    let slices = fixture.plan(&read).await;
+    assert!(slices.len() >= 2, "{slices:?}");
+    for slice in &slices {
+        let condition = Range::of(slice).unwrap().unwrap().condition();
+        let plan = fixture.psql(&format!("EXPLAIN SELECT * FROM parted AS q WHERE {condition}"));
+        // Small ones that are wanted whole are read whole.
+        assert!(plan.contains("Tid Range Scan on much"), "{plan}");
+    }
+    let attach = "ALTER TABLE parted ATTACH PARTITION late FOR VALUES IN (3)";
+    let ids = ids_of(&fixture, &slices, attach).await;
+    assert!(ids.iter().copied().eq(1..=20000), "{} rows", ids.len());
+    // With the next plan it is there.
+    let ids = ids_of(&fixture, &fixture.plan(&read).await, "SELECT 1").await;
+    assert!(ids.iter().copied().eq(1..=32000), "{} rows", ids.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heirs_are_read_with_their_parent_as_it_was() {
+    let (fixture, read) = large("split_heirs").await;
+    fixture.psql(
+        "CREATE TABLE heir (more int) INHERITS (large) WITH (fillfactor = 10);
+         INSERT INTO heir SELECT n, repeat('x', 700), 1 FROM generate_series(17001, 20000) n;
+         CREATE TABLE late (LIKE large) WITH (fillfactor = 10);
+         INSERT INTO late SELECT n, repeat('x', 700) FROM generate_series(20001, 30000) n",
+    );
+    let slices = fixture.plan(&read).await;
+    assert!(slices.len() >= 2, "{slices:?}");
+    let ids = ids_of(&fixture, &slices, "ALTER TABLE late INHERIT large").await;
+    assert!(ids.iter().copied().eq(1..=20000), "{} rows", ids.len());
 }

@@ -29,7 +29,7 @@ pub use head::Head;
 pub use line::{LINE_VERSION, Line};
 pub use log::{EventLog, HEARTBEAT, LogHeader, Reporter};
 pub use nest::Nest;
-pub use read::{Entry, Piece, Reader};
+pub use read::{Entry, Piece, Reader, keep};
 pub use redact::{MASK, Redactor, Strength};
 pub use render::{render_line, render_nested};
 pub use sieve::{Sieve, Wanted};

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use waybill_protocol::event::{Body, Counts, Level, Outcome};
 
 use super::moment::{Moment, Role};
-use crate::events::{Entry, Head, Line, Reader};
+use crate::events::{Entry, Head, Line, Reader, keep};
 
 /// Events that are remembered of each stream, and of the run as a whole.
 const RECENT: usize = 8;
@@ -288,11 +288,6 @@ impl Trail {
         chain.reverse();
         chain
     }
-}
-
-fn keep(place: &mut Vec<u8>, line: &[u8]) {
-    place.clear();
-    place.extend_from_slice(line);
 }
 
 /// A name as it stands between quotes in a line.

@@ -79,8 +79,8 @@ pub fn rebuild(log: &Path) -> Result<Fold> {
 
 fn folded(log: &Path) -> Result<Fold> {
     let mut reader = Reader::open(log).map_err(|error| cannot_read("event log", log, error))?;
-    let (mut fold, mut superseded) = (Fold::default(), Superseded::default());
-    while let Some(entry) = reader.next_wanted(|line| fold.ended() || !superseded.takes(line)) {
+    let (mut fold, mut superseded) = (Fold::of_log(), Superseded::default());
+    while let Some(entry) = reader.next_wanted(|line| fold.ended() || !superseded.takes(line, &mut fold)) {
         fold.apply_entry(&entry);
     }
     superseded.settle(&mut fold);

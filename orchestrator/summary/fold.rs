@@ -9,6 +9,7 @@ use waybill_protocol::event::{Body, Counts, Status};
 use super::failure::Failures;
 use super::report::report;
 use super::stream_fold::StreamFold;
+use super::superseded::Commit;
 use super::warnings::Warnings;
 use super::{Figures, RunStatus, SUMMARY_VERSION, StateChange, Stats, Summary};
 use crate::events::line::stamp;
@@ -35,6 +36,8 @@ pub struct Fold {
     warnings: Warnings,
     spans: OpenSpans,
     tail: VecDeque<String>,
+    /// Whether the last events are handed over at the end, and are none of its business until then.
+    untold: bool,
     damage: Vec<String>,
     ended: Option<Ended>,
 }
@@ -68,6 +71,11 @@ enum Open {
 }
 
 impl Fold {
+    /// A fold of a log on disk, to which [`Fold::pass`] hands over the last events at the end.
+    pub(super) fn of_log() -> Fold {
+        Fold { untold: true, ..Fold::default() }
+    }
+
     /// Takes one more line. What comes after the terminal event is no part of the run.
     pub fn apply(&mut self, line: &Line) {
         if self.ended.is_some() {
@@ -82,7 +90,9 @@ impl Fold {
         self.spans.apply(line);
         self.warnings.apply(line);
         self.failures.apply(line);
-        self.remember(line);
+        if !self.untold {
+            self.remember(line);
+        }
         if let Some(stream) = &line.stream {
             self.stream(stream).apply(line);
         }
@@ -99,12 +109,18 @@ impl Fold {
         self.take(line);
     }
 
+    /// Takes a commit of which only what counts was read; its line is said by [`Fold::pass`].
+    pub(super) fn apply_commit(&mut self, commit: &Commit<'_>, t_ms: u64, body: &Body) {
+        let stream = self.stream(&commit.stream);
+        stream.told(commit.attempt, t_ms);
+        stream.take(body, t_ms, false);
+    }
+
     /// Counts lines that were passed over; `last` is the last line of the log, where it is one of them,
     /// and `tail` are the last ones that a report names.
     pub(super) fn pass(&mut self, lines: u64, last: Option<&Line>, tail: &[Line]) {
         self.events += lines;
         if self.ended.is_none() {
-            self.tail.clear();
             tail.iter().for_each(|line| self.remember(line));
         }
         if let Some(line) = last {

@@ -23,7 +23,7 @@ pub(super) struct StreamFold {
     published: bool,
     staged: bool,
     /// Rows rejected and values changed, as the events of each say.
-    told: (u64, u64),
+    lossy: (u64, u64),
     attempts: u32,
     started_ms: Option<u64>,
     last_ms: u64,
@@ -32,46 +32,58 @@ pub(super) struct StreamFold {
 
 impl StreamFold {
     pub(super) fn apply(&mut self, line: &Line) {
-        self.attempts = self.attempts.max(line.attempt.unwrap_or(0));
-        self.last_ms = self.last_ms.max(line.t_ms);
-        match &line.body {
-            Some(Body::StateReconciled { before, .. }) => self.state.before = known(line, before),
-            Some(Body::StreamStarted { mode, write, table, staged, .. }) => {
+        self.told(line.attempt, line.t_ms);
+        if let Some(body) = &line.body {
+            self.take(body, line.t_ms, line.truncated);
+        }
+    }
+
+    /// Something was told of it at that time.
+    pub(super) fn told(&mut self, attempt: Option<u32>, t_ms: u64) {
+        self.attempts = self.attempts.max(attempt.unwrap_or(0));
+        self.last_ms = self.last_ms.max(t_ms);
+    }
+
+    /// What was told; `cut`: not all of it stands in the line.
+    pub(super) fn take(&mut self, body: &Body, t_ms: u64, cut: bool) {
+        match body {
+            Body::StateReconciled { before, .. } => self.state.before = known(before, cut),
+            Body::StreamStarted { mode, write, table, staged, .. } => {
                 (self.mode, self.write, self.staged) = (Some(*mode), Some(*write), *staged);
                 self.table = Some(table.clone());
-                self.started_ms.get_or_insert(line.t_ms);
+                self.started_ms.get_or_insert(t_ms);
                 self.outcome = None;
             }
-            Some(Body::StreamProgress { counts }) | Some(Body::StreamAttemptFailed { counts, .. }) => {
+            Body::StreamProgress { counts } | Body::StreamAttemptFailed { counts, .. } => {
                 raise(&mut self.counts, counts);
             }
-            Some(Body::CheckpointCommitted { rows, bytes, state, staged, .. }) => {
+            Body::CheckpointCommitted { rows, bytes, state, staged, .. } => {
                 if *staged {
                     self.staged_rows += rows;
                 } else {
                     self.receipts = (self.receipts.0 + rows, self.receipts.1 + bytes);
-                    self.advance(line, state);
+                    self.advance(cut, state);
                 }
             }
-            Some(Body::StreamPublished { rows, state, .. }) => {
+            Body::StreamPublished { rows, state, .. } => {
                 self.published = true;
                 self.receipts.0 = self.receipts.0.max(*rows);
-                self.advance(line, state);
+                self.advance(cut, state);
             }
-            Some(Body::RowRejected { rows, .. }) => self.told.0 += rows,
-            Some(Body::ValueCoerced { values, .. }) => self.told.1 += values,
-            Some(Body::StreamFinished { outcome, counts, ms, after }) => {
+            Body::RowRejected { rows, .. } => self.lossy.0 += rows,
+            Body::ValueCoerced { values, .. } => self.lossy.1 += values,
+            Body::StreamFinished { outcome, counts, ms, after } => {
                 raise(&mut self.counts, counts);
                 (self.outcome, self.ms) = (Some(*outcome), Some(*ms));
-                self.advance(line, after);
+                self.advance(cut, after);
             }
             _ => {}
         }
     }
 
-    fn advance(&mut self, line: &Line, state: &Option<Value>) {
+    fn advance(&mut self, cut: bool, state: &Option<Value>) {
         if state.is_some() {
-            self.state.after = known(line, state);
+            self.state.after = known(state, cut);
         }
     }
 
@@ -80,8 +92,8 @@ impl StreamFold {
         let mut counts = self.counts;
         counts.rows_loaded = counts.rows_loaded.max(self.receipts.0);
         counts.bytes_loaded = counts.bytes_loaded.max(self.receipts.1);
-        counts.rows_rejected = counts.rows_rejected.max(self.told.0);
-        counts.values_coerced = counts.values_coerced.max(self.told.1);
+        counts.rows_rejected = counts.rows_rejected.max(self.lossy.0);
+        counts.values_coerced = counts.values_coerced.max(self.lossy.1);
         counts
     }
 
@@ -112,8 +124,8 @@ impl StreamFold {
 }
 
 /// A state as the line has it; one that was cut would say something else than what is stored.
-fn known(line: &Line, state: &Option<Value>) -> Option<Value> {
-    if line.truncated && state.is_some() {
+fn known(state: &Option<Value>, cut: bool) -> Option<Value> {
+    if cut && state.is_some() {
         return Some(Value::from("too large for the event log"));
     }
     state.clone()

@@ -1,17 +1,32 @@
 //! Lines of a log that need not be parsed to fold it: progress and heartbeats that a later one of
-//! their kind makes worthless, since what they count only grows, and queries that ended well. A long
-//! log is mostly of these.
+//! their kind makes worthless, since what they count only grows, and queries that ended well; and
+//! commits, of which little is needed. A long log is mostly of these.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use waybill_protocol::Level;
+use waybill_protocol::event::Body;
 
 use super::Fold;
 use super::fold::LAST_EVENTS;
-use crate::events::{Head, Line};
+use crate::events::{Head, Line, keep};
 
 /// Streams and queries that are held back; of more than these each line is parsed.
 const HELD: usize = 10_000;
+
+/// What a fold needs of a commit beside its body.
+#[derive(Deserialize)]
+pub(super) struct Commit<'a> {
+    #[serde(borrow)]
+    pub(super) stream: Cow<'a, str>,
+    pub(super) attempt: Option<u32>,
+    #[serde(default)]
+    truncated: bool,
+    error: Option<IgnoredAny>,
+}
 
 /// What is held back, as it stands in the log.
 #[derive(Default)]
@@ -30,8 +45,8 @@ pub(super) struct Superseded {
 }
 
 impl Superseded {
-    /// Whether a line is held back; then it is no line to be parsed now.
-    pub(super) fn takes(&mut self, line: &[u8]) -> bool {
+    /// Whether a line is held back, or in the fold already; then it is no line to be parsed now.
+    pub(super) fn takes(&mut self, line: &[u8], fold: &mut Fold) -> bool {
         self.lines += 1;
         self.last.clear();
         // The first line names the run, whatever it is; a torn one is to be told.
@@ -46,7 +61,7 @@ impl Superseded {
             None => false,
         };
         let plain = head.filter(|head| head.level <= Level::Info);
-        let held = plain.is_some_and(|head| ended || self.holds(&head, line));
+        let held = plain.is_some_and(|head| ended || self.holds(&head, line) || commit(&head, line, fold));
         if held {
             self.last.extend_from_slice(line);
             self.passed += 1;
@@ -58,10 +73,13 @@ impl Superseded {
         match (head.event, head.stream.map(str::as_bytes), head.span.map(str::as_bytes)) {
             ("run.heartbeat", ..) => keep(&mut self.heartbeat, line),
             ("stream.progress", Some(stream), _) => {
-                if !self.progress.contains_key(stream) && self.progress.len() == HELD {
+                if let Some(place) = self.progress.get_mut(stream) {
+                    keep(place, line);
+                } else if self.progress.len() < HELD {
+                    self.progress.insert(stream.to_owned(), line.to_vec());
+                } else {
                     return false;
                 }
-                keep(self.progress.entry(stream.to_owned()).or_default(), line);
             }
             ("query.started", None, Some(span)) if self.queries.len() < HELD => {
                 self.queries.insert(span.to_owned(), line.to_vec());
@@ -91,9 +109,15 @@ impl Superseded {
     }
 }
 
-fn keep(place: &mut Vec<u8>, line: &[u8]) {
-    place.clear();
-    place.extend_from_slice(line);
+/// Puts a commit into the fold, unless there is more to it than usual.
+fn commit(head: &Head<'_>, line: &[u8], fold: &mut Fold) -> bool {
+    if head.event != "checkpoint.committed" {
+        return false;
+    }
+    let known = serde_json::from_slice::<Commit<'_>>(line).ok().filter(|c| !c.truncated && c.error.is_none());
+    let (Some(known), Ok(body)) = (known, serde_json::from_slice::<Body>(line)) else { return false };
+    fold.apply_commit(&known, head.t_ms, &body);
+    true
 }
 
 #[cfg(test)]
@@ -150,6 +174,26 @@ mod tests {
             spanned(16, "query.finished", "q3").replace(r#""info""#, r#""warn""#),
             spanned(17, "query.finished", "unknown"),
             line(18, "phase.started", "", "{}"),
+            line(
+                19,
+                "checkpoint.committed",
+                "b",
+                r#"{"commit_id":"y","slice":"b","rows":6,"bytes":7,"staged":true,"ms":1,"state":{"floor":3}}"#,
+            ),
+            line(
+                20,
+                "checkpoint.committed",
+                r#"a \"é"#,
+                r#"{"commit_id":"z","slice":"c","rows":8,"bytes":9,"staged":false,"ms":1,"state":{"floor":4}}"#,
+            ),
+            // What is unusual is left to who parses the whole line.
+            line(
+                21,
+                "checkpoint.committed",
+                "b",
+                r#"{"commit_id":"w","slice":"b","rows":1,"bytes":1,"staged":false,"ms":1,"state":{"floor":5}},"truncated":true"#,
+            ),
+            line(22, "checkpoint.committed", "b", r#"{"commit_id":"v","rows":"many"}"#),
         ]
     }
 
@@ -169,8 +213,8 @@ mod tests {
             }
         }
         let mut superseded = Superseded::default();
-        let taken = lines.iter().filter(|line| superseded.takes(line.as_bytes())).count();
-        assert_eq!(taken, 12, "progress but the first line, heartbeats, queries");
+        let taken = lines.iter().filter(|line| superseded.takes(line.as_bytes(), &mut Fold::of_log()));
+        assert_eq!(taken.count(), 15, "progress but the first line, heartbeats, queries, commits");
         assert!(Reader::open(&path).unwrap().any(|entry| matches!(entry, Entry::Torn { .. })));
     }
 }

@@ -215,5 +215,5 @@ pub(super) fn hash_prefix(file: &Found, bytes: u64, cancel: &CancellationToken) 
 
 /// A finished hash as hex digits.
 pub(super) fn hex(hasher: Sha256) -> String {
-    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:x}", hasher.finalize())
 }

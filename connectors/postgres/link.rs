@@ -148,6 +148,11 @@ impl Server {
         self.facts.get().cloned().unwrap_or_default()
     }
 
+    /// The user that it is logged in to as.
+    pub(super) fn user(&self) -> &str {
+        &self.address.user
+    }
+
     /// `host:port`, or the path of the socket.
     pub(super) fn host_port(&self) -> &str {
         &self.host_port

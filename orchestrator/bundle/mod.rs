@@ -89,7 +89,7 @@ pub enum Part {
 }
 
 fn hex(hash: Sha256) -> String {
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:x}", hash.finalize())
 }
 
 fn unusable(path: &Path, why: impl std::fmt::Display) -> Error {

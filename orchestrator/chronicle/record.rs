@@ -1,7 +1,5 @@
 //! A run's summary as rows.
 
-use std::fmt::Write as _;
-
 use chrono::DateTime;
 use serde::Serialize;
 use serde_json::Value;
@@ -21,10 +19,7 @@ pub(super) fn record(summary: &Summary, events: Vec<EventRow>, left_out: u64) ->
 /// What tells one summary from another.
 pub(super) fn digest(summary: &Summary) -> Result<String> {
     let bytes = to_bytes(summary).map_err(|e| Error::internal("a summary is no JSON").cause(e))?;
-    Ok(Sha256::digest(bytes).iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    }))
+    Ok(format!("{:x}", Sha256::digest(bytes)))
 }
 
 fn run(summary: &Summary, left_out: u64) -> Result<RunRow> {

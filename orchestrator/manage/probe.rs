@@ -75,11 +75,7 @@ pub async fn destination(
     name: &str,
     cancel: &CancellationToken,
 ) -> Probe {
-    let system = config.destination_named(name).map_or_else(|_| String::new(), |d| d.system.clone());
-    let owned = name.to_owned();
-    let open =
-        move |project: &Project, config: &LoadedConfig| Sessions::of_destination(project, config, &owned);
-    probe("destination", name, system, project, config, open, cancel).await
+    at("destination", project, config, name, cancel).await
 }
 
 /// Tries the destination that keeps the run history, as that.
@@ -89,11 +85,21 @@ pub async fn history(
     name: &str,
     cancel: &CancellationToken,
 ) -> Probe {
+    at("history", project, config, name, cancel).await
+}
+
+async fn at(
+    role: &'static str,
+    project: &Project,
+    config: &Arc<LoadedConfig>,
+    name: &str,
+    cancel: &CancellationToken,
+) -> Probe {
     let system = config.destination_named(name).map_or_else(|_| String::new(), |d| d.system.clone());
     let owned = name.to_owned();
     let open =
         move |project: &Project, config: &LoadedConfig| Sessions::of_destination(project, config, &owned);
-    probe("history", name, system, project, config, open, cancel).await
+    probe(role, name, system, project, config, open, cancel).await
 }
 
 async fn probe(

@@ -52,6 +52,16 @@ pub enum RunStatus {
 }
 
 impl RunStatus {
+    /// Each of them.
+    pub const ALL: [RunStatus; 6] = [
+        RunStatus::Running,
+        RunStatus::Succeeded,
+        RunStatus::Partial,
+        RunStatus::Failed,
+        RunStatus::Cancelled,
+        RunStatus::Crashed,
+    ];
+
     /// The word used in summaries and on screens.
     pub fn word(self) -> &'static str {
         match self {

@@ -24,14 +24,20 @@ fn project() -> Project {
     script::source(script::by_cursor("append"), json!([held()]))
 }
 
-#[test]
-fn a_run_that_was_killed() {
+/// A project whose run was killed after its second commit.
+fn killed() -> Project {
     let project = project();
     let running = project.start(&["run", "c"]);
     project.wait_for_file("here");
     project.wait_for_commits(2);
     running.signal("KILL");
     running.wait().exits(137);
+    project
+}
+
+#[test]
+fn a_run_that_was_killed() {
+    let project = killed();
     let said = explained(
         &project,
         "killed",
@@ -49,12 +55,7 @@ fn a_run_that_was_killed() {
 
 #[test]
 fn a_run_whose_log_was_torn_when_it_was_killed() {
-    let project = project();
-    let running = project.start(&["run", "c"]);
-    project.wait_for_file("here");
-    project.wait_for_commits(2);
-    running.signal("KILL");
-    running.wait().exits(137);
+    let project = killed();
     let log = project.log().path;
     let text = std::fs::read(&log).unwrap();
     std::fs::write(&log, &text[..text.len() - 30]).unwrap();

@@ -60,7 +60,8 @@ pub(super) async fn read(
     let (snapshot, window) = or_refused(outlet, open(server, &mut session, asked, job.as_ref())).await?;
     begun.await;
     let request = Request { read, state, range, cursor: job, window: window.as_ref() };
-    let whole = request.run(&mut session, &snapshot, outlet).await?;
+    let ran = request.run(&mut session, &snapshot, outlet).await;
+    let whole = ran.map_err(|error| with_grant(error, server, read, &snapshot))?;
     if whole {
         session.commit().await?;
     }
@@ -72,6 +73,16 @@ pub(super) async fn read(
         outlet.send(Message::Complete { stream: read.stream.clone() }).await?;
     }
     Ok(whole)
+}
+
+/// The error with the right that is missing, where it is that to the table.
+fn with_grant(error: Error, server: &Server, read: &StreamRead, snapshot: &Snapshot) -> Error {
+    let denied = error.kind() == Kind::Permission && error.get_code() == Some("42501");
+    if !denied || snapshot.shape.table.as_ref().is_none_or(|table| table.readable) {
+        return error;
+    }
+    let (table, user) = (select::table(read), sql::ident(server.user()));
+    error.hint_instead(format!("have the owner of the table run: GRANT SELECT ON {table} TO {user}"))
 }
 
 /// Looks at what is to be read, and begins the snapshot.

@@ -24,7 +24,8 @@ pub(super) struct Table {
     pub(super) oid: u32,
     /// `r`, `p`, `v`, `m` or `f`.
     pub(super) kind: String,
-    readable: bool,
+    /// Whether all of its columns may be read.
+    pub(super) readable: bool,
     /// Whether a subscription fills it.
     pub(super) subscribed: bool,
 }

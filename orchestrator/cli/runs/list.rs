@@ -1,7 +1,8 @@
 //! `waybill runs list`.
 
 use chrono::{DateTime, Utc};
-use clap::{Args, ValueEnum};
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde_json::json;
 use waybill_protocol::Result;
 
@@ -20,8 +21,8 @@ pub struct ListArgs {
     #[arg(long, value_name = "NAME")]
     pub(super) connection: Vec<String>,
     /// Only runs that stand or ended so; may be given several times, or with commas
-    #[arg(long, value_enum, value_name = "STATUS", value_delimiter = ',')]
-    pub(super) status: Vec<StatusChoice>,
+    #[arg(long, value_parser = status(), value_name = "STATUS", value_delimiter = ',')]
+    pub(super) status: Vec<RunStatus>,
     /// Only runs that did not succeed: partial, failed, cancelled, crashed
     #[arg(long, conflicts_with = "status")]
     pub(super) failed: bool,
@@ -36,28 +37,10 @@ pub struct ListArgs {
     pub(super) limit: usize,
 }
 
-/// `--status`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum StatusChoice {
-    Running,
-    Succeeded,
-    Partial,
-    Failed,
-    Cancelled,
-    Crashed,
-}
-
-impl StatusChoice {
-    fn status(self) -> RunStatus {
-        match self {
-            StatusChoice::Running => RunStatus::Running,
-            StatusChoice::Succeeded => RunStatus::Succeeded,
-            StatusChoice::Partial => RunStatus::Partial,
-            StatusChoice::Failed => RunStatus::Failed,
-            StatusChoice::Cancelled => RunStatus::Cancelled,
-            StatusChoice::Crashed => RunStatus::Crashed,
-        }
-    }
+/// A status by its word.
+fn status() -> impl TypedValueParser<Value = RunStatus> {
+    PossibleValuesParser::new(RunStatus::ALL.map(RunStatus::word))
+        .try_map(|word| serde_json::from_value::<RunStatus>(word.into()))
 }
 
 /// Lists runs.
@@ -80,7 +63,7 @@ pub(super) fn list(terminal: &Terminal, project: &Project, args: &ListArgs) -> R
 
 /// The runs that are wanted, and one more where there are older ones.
 pub(super) fn chosen(project: &Project, args: &ListArgs) -> Result<Vec<RunEntry>> {
-    let mut statuses: Vec<RunStatus> = args.status.iter().map(|status| status.status()).collect();
+    let mut statuses = args.status.clone();
     if args.failed {
         use RunStatus::{Cancelled, Crashed, Failed, Partial};
         statuses = vec![Partial, Failed, Cancelled, Crashed];

@@ -181,6 +181,8 @@ async fn permissions_are_named() {
     let read = g.stream(StreamSelection::named("public.u")).await;
     let error = g.read(&read, &StreamState::default()).await.unwrap_err();
     assert_eq!((error.kind(), error.record().code.as_deref()), (Kind::Permission, Some("42501")));
+    let hint = error.record().hint.unwrap_or_default();
+    assert_eq!(hint, "have the owner of the table run: GRANT SELECT ON \"public\".\"u\" TO \"reader\"");
     let mut read = g.stream(StreamSelection::named("public.t")).await;
     read.schema = Arc::new(read.schema.project(&[0]).unwrap());
     assert!(

@@ -80,6 +80,62 @@ fn old_records_are_listed_shown_and_told() {
     }
 }
 
+/// Every number of a value at the end of its range, or none at all for those that `least` says.
+fn extreme(value: &Value, least: bool) -> Value {
+    match value {
+        Value::Number(number) if number.is_u64() => if least { 0 } else { u64::MAX }.into(),
+        Value::Array(items) => {
+            items.iter().enumerate().map(|(at, item)| extreme(item, least != (at % 2 == 1))).collect()
+        }
+        Value::Object(members) => {
+            members.iter().map(|(key, member)| (key.clone(), extreme(member, least))).collect()
+        }
+        other => other.clone(),
+    }
+}
+
+#[test]
+fn numbers_that_cannot_be_stop_no_command() {
+    let project = Project::new(serde_json::json!({"version": 1, "connections": []}));
+    let mut runs = Vec::new();
+    for path in kept() {
+        for (ended, n) in [(true, 0), (false, 1), (true, 2), (false, 3)] {
+            let mut lines: Vec<Value> = Log::read(&path).lines;
+            let run = format!("{:08x}-0000-7000-8000-00000000000{n}", runs.len());
+            lines.retain(|line| ended || line["event"] != "run.finished");
+            for (at, line) in lines.iter_mut().enumerate() {
+                line["run_id"] = run.clone().into();
+                // Some lines stay as they were, so that there is something between the extremes.
+                if at > 0 && (n < 2 || at % 3 != 0) {
+                    line["t_ms"] = u64::MAX.into();
+                    line["data"] = extreme(&line["data"], at % 5 == 4);
+                }
+            }
+            let date = lines[0]["ts"].as_str().unwrap()[..10].to_owned();
+            let connection = lines[0]["connection"].as_str().unwrap().to_owned();
+            let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+            project.file(&format!("run_logs/{date}/{connection}_{run}_events.jsonl"), text);
+            runs.push(run);
+        }
+    }
+    for run in &runs {
+        for command in [
+            &["explain", run][..],
+            &["events", run],
+            &["events", run, "--raw"],
+            &["report", run, "-o", "page.html", "--force"],
+            &["replay", run, "--speed", "max"],
+            &["diff", run, &runs[0]],
+            &["show", run],
+            &["show", run, "--output", "json"],
+        ] {
+            project.start(&[&["runs"][..], command].concat()).wait().exits(0);
+        }
+    }
+    project.start(&["runs", "list", "--limit", "0"]).wait().exits(0);
+    project.start(&["runs", "stats", "crm"]).wait().exits(0);
+}
+
 /// The commands of a document and what stands below each.
 fn examples(document: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();

@@ -52,7 +52,7 @@ pub struct Trace {
 impl Trace {
     /// Rows of all receipts.
     pub fn rows(&self) -> u64 {
-        self.receipts.iter().map(|receipt| receipt.rows).sum()
+        self.receipts.iter().map(|receipt| receipt.rows).fold(0, u64::saturating_add)
     }
 
     /// The order-free hash of all rows together; `None` where one of them has none.

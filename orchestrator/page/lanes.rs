@@ -68,7 +68,7 @@ pub(super) struct Slice {
 
 impl Slice {
     fn commit(&mut self, moment: u64, rows: u64) {
-        (self.rows, self.commits) = (self.rows + rows, self.commits + 1);
+        (self.rows, self.commits) = (self.rows.saturating_add(rows), self.commits + 1);
         let every = self.every.max(1);
         if self.moments.len() >= COMMITS {
             let mut at = 0;

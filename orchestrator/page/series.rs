@@ -27,7 +27,7 @@ impl Series {
         let length = (to - from).max(1) as f64;
         for at in first..=last {
             let start = (at as u64 * self.step).max(from);
-            let end = ((at as u64 + 1) * self.step).min(to);
+            let end = (at as u64 + 1).saturating_mul(self.step).min(to);
             let part = if from == to { 1.0 } else { end.saturating_sub(start) as f64 / length };
             if let Some(step) = self.steps.get_mut(at) {
                 *step += amount as f64 * part;

@@ -147,7 +147,8 @@ pub(super) fn warnings(html: &mut Html, summary: &Summary) {
     html.markup(
         "<section id=\"warnings\" aria-labelledby=\"h-warnings\">\n<h2 id=\"h-warnings\">Warnings</h2>\n",
     );
-    let rejected: u64 = summary.progress_counts.values().map(|counts| counts.rows_rejected).sum();
+    let rejected: u64 =
+        summary.progress_counts.values().map(|counts| counts.rows_rejected).fold(0, u64::saturating_add);
     if rejected > 0 {
         let place = summary.artifacts.get("rejects").map(|path| format!(", see {path}")).unwrap_or_default();
         html.around(
@@ -176,8 +177,12 @@ pub(super) fn warnings(html: &mut Html, summary: &Summary) {
         html.markup("</li>");
     });
     html.markup("</ul>");
-    let told: u64 =
-        summary.warnings.iter().take(summary.warnings.len() - left_out).map(|warning| warning.times).sum();
+    let told: u64 = summary
+        .warnings
+        .iter()
+        .take(summary.warnings.len() - left_out)
+        .map(|warning| warning.times)
+        .fold(0, u64::saturating_add);
     more(html, summary.warnings_total.saturating_sub(told), "<p class=\"soft\">", "</p>");
     html.markup("</div></section>\n");
 }

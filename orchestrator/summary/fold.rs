@@ -11,7 +11,7 @@ use super::report::report;
 use super::stream_fold::StreamFold;
 use super::superseded::Commit;
 use super::warnings::Warnings;
-use super::{Figures, RunStatus, SUMMARY_VERSION, StateChange, Stats, Summary};
+use super::{Figures, RunStatus, SUMMARY_VERSION, StateChange, Stats, StreamStats, Summary};
 use crate::events::line::stamp;
 use crate::events::{Entry, Line, OpenSpans};
 
@@ -182,7 +182,8 @@ impl Fold {
             }
             Some(Body::PhaseFinished { ms, .. }) => {
                 if let Some(phase) = line.phase {
-                    *self.timings.entry(phase.word().to_owned()).or_default() += ms;
+                    let spent = self.timings.entry(phase.word().to_owned()).or_default();
+                    *spent = spent.saturating_add(*ms);
                 }
             }
             Some(Body::ConnectionOpened { role, server, .. }) => {
@@ -309,7 +310,8 @@ impl Fold {
     fn stats(&self, over: bool) -> Stats {
         let streams: BTreeMap<_, _> =
             self.streams.iter().map(|(name, stream)| (name.clone(), stream.stats(over))).collect();
-        let sum = |of: fn(&Figures) -> u64| streams.values().map(|stream| of(&stream.figures)).sum();
+        let all = || streams.values().map(|stream: &StreamStats| &stream.figures);
+        let sum = |of: fn(&Figures) -> u64| all().map(of).fold(0, u64::saturating_add);
         let ms = self.ended.map_or(self.last_ms, |ended| ended.ms);
         Stats {
             total: Figures::new(sum(|figures| figures.rows), sum(|figures| figures.bytes), ms),

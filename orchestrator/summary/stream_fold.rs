@@ -59,9 +59,10 @@ impl StreamFold {
             }
             Body::CheckpointCommitted { rows, bytes, state, staged, .. } => {
                 if *staged {
-                    self.staged_rows += rows;
+                    self.staged_rows = self.staged_rows.saturating_add(*rows);
                 } else {
-                    self.receipts = (self.receipts.0 + rows, self.receipts.1 + bytes);
+                    let (known_rows, known_bytes) = self.receipts;
+                    self.receipts = (known_rows.saturating_add(*rows), known_bytes.saturating_add(*bytes));
                     self.advance(cut, state);
                 }
             }
@@ -70,8 +71,8 @@ impl StreamFold {
                 self.receipts.0 = self.receipts.0.max(*rows);
                 self.advance(cut, state);
             }
-            Body::RowRejected { rows, .. } => self.lossy.0 += rows,
-            Body::ValueCoerced { values, .. } => self.lossy.1 += values,
+            Body::RowRejected { rows, .. } => self.lossy.0 = self.lossy.0.saturating_add(*rows),
+            Body::ValueCoerced { values, .. } => self.lossy.1 = self.lossy.1.saturating_add(*values),
             Body::StreamFinished { outcome, counts, ms, after } => {
                 raise(&mut self.counts, counts);
                 (self.outcome, self.ms) = (Some(*outcome), Some(*ms));

@@ -52,7 +52,9 @@ impl StreamBoard {
     fn count(&mut self, counts: Counts, t_ms: u64) {
         self.counts = counts;
         self.recent.push_back((t_ms, counts.rows_read, counts.bytes_read));
-        while self.recent.len() > 2 && self.recent.get(1).is_some_and(|(at, ..)| at + RATE_WINDOW < t_ms) {
+        while self.recent.len() > 2
+            && self.recent.get(1).is_some_and(|(at, ..)| at.saturating_add(RATE_WINDOW) < t_ms)
+        {
             self.recent.pop_front();
         }
     }

@@ -35,7 +35,7 @@ struct Bar {
 pub(super) fn timeline(summary: &Summary, width: usize) -> Vec<String> {
     let bars = bars(summary);
     let total = (summary.stats.total.seconds * 1000.0).round() as u64;
-    let total = bars.iter().map(|bar| bar.from_ms + bar.ms).max().unwrap_or(0).max(total);
+    let total = bars.iter().map(|bar| bar.from_ms.saturating_add(bar.ms)).max().unwrap_or(0).max(total);
     if bars.is_empty() {
         return Vec::new();
     }
@@ -67,7 +67,7 @@ fn bars(summary: &Summary) -> Vec<Bar> {
         let name = phase.word();
         if let Some(ms) = summary.timings.get(name) {
             bars.push(Bar { name, from_ms: at, ms: *ms, open: false });
-            at += ms;
+            at = at.saturating_add(*ms);
         }
         let open = summary
             .interrupted

@@ -27,6 +27,7 @@ pub(super) struct Kept {
 
 impl Kept {
     /// What is kept of a log on disk, in memory bounded by what is kept; torn lines are passed over.
+    /// Fails where the log cannot be read to its end.
     pub(super) fn of_log(log: &Path) -> io::Result<Kept> {
         let (mut reader, mut kept) = (Reader::open(log)?, Kept::default());
         let worth = |line: &[u8]| Head::of(line).is_none_or(|head| head.level >= Level::Warn);
@@ -35,7 +36,7 @@ impl Kept {
                 kept.add(&line);
             }
         }
-        Ok(kept)
+        reader.failure().map_or(Ok(kept), Err)
     }
 
     fn add(&mut self, line: &Line) {
@@ -129,6 +130,14 @@ mod tests {
         let kept = kept(&log);
         let seen: Vec<(i64, &str)> = kept.rows.iter().map(|row| (row.seq, row.level.as_str())).collect();
         assert_eq!((seen, kept.left_out), (vec![(2, "warn"), (3, "error")], 0));
+    }
+
+    #[test]
+    fn a_log_that_cannot_be_read_is_no_log_without_warnings() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(Kept::of_log(&folder.path().join("none")).is_err());
+        // It can be opened, and fails when it is read.
+        assert!(Kept::of_log(folder.path()).is_err());
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::history::{Query, RunEntry, with_archive};
 use crate::run::sessions::Sessions;
 use crate::store::config::LoadedConfig;
 use crate::store::project::Project;
-use crate::summary::{RunStatus, Summary};
+use crate::summary::{RunStatus, Summary, cannot_read};
 
 /// Runs that are looked at together.
 const BATCH: usize = 500;
@@ -206,10 +206,9 @@ fn with_events(run: &OnDisk) -> Result<RunRecord> {
     let kept = match run.entry.log_path.as_ref().map(|log| (log, Kept::of_log(log))) {
         Some((_, Ok(kept))) => kept,
         Some((log, Err(error))) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(Error::config(format!("cannot read the event log {}: {error}", log.display()))
-                .origin(Origin::Orchestrator)
-                .hint("make it readable, then: waybill history sync")
-                .cause(error));
+            return Err(
+                cannot_read("event log", log, error).hint("make it readable, then: waybill history sync")
+            );
         }
         _ => Kept::default(),
     };

@@ -69,7 +69,11 @@ fn tell(terminal: &Terminal, synced: &Synced) -> Result<()> {
         terminal.out(&text(synced))?;
     }
     for failed in synced.failed.iter().take(NAMED) {
-        terminal.warn(&visible(&format!("run {}: {}", failed.run_id, failed.error.message)));
+        let mut text = visible(&format!("run {}: {}", failed.run_id, failed.error.message));
+        if let Some(hint) = &failed.error.hint {
+            text.push_str(&format!("\n  hint: {}", visible(hint)));
+        }
+        terminal.warn(&text);
     }
     if let Some(more) = synced.failed.len().checked_sub(NAMED).filter(|more| *more > 0) {
         terminal.warn(&format!("and {more} more"));

@@ -87,6 +87,7 @@ pub struct Reader<R> {
     offset: u64,
     line_no: u64,
     done: bool,
+    failed: Option<io::Error>,
 }
 
 impl Reader<BufReader<File>> {
@@ -99,7 +100,7 @@ impl Reader<BufReader<File>> {
 impl<R: BufRead> Reader<R> {
     /// Reads a log from anything.
     pub fn new(input: R) -> Reader<R> {
-        Reader { input, buffer: Vec::new(), offset: 0, line_no: 0, done: false }
+        Reader { input, buffer: Vec::new(), offset: 0, line_no: 0, done: false, failed: None }
     }
 
     fn bad(&self, why: impl Into<String>) -> Piece<'static> {
@@ -120,7 +121,9 @@ impl<R: BufRead> Reader<R> {
                 Ok(read) => read as u64,
                 Err(error) => {
                     self.done = true;
-                    return Some(self.bad(format!("it cannot be read: {error}")));
+                    let why = format!("it cannot be read: {error}");
+                    self.failed = Some(error);
+                    return Some(self.bad(why));
                 }
             };
             self.offset += read;
@@ -143,6 +146,11 @@ impl<R: BufRead> Reader<R> {
             Ok(_) => Piece::Line { line_no: self.line_no, bytes: &self.buffer },
             Err(_) => Piece::Torn { offset: start, text_len: self.offset - start },
         })
+    }
+
+    /// What kept the rest of the log from being read, for whoever passes over what is no line.
+    pub fn failure(&mut self) -> Option<io::Error> {
+        self.failed.take()
     }
 
     /// The next entry of those that are wanted; a whole line that is not is passed over unparsed.

@@ -147,8 +147,7 @@ pub(super) fn warnings(html: &mut Html, summary: &Summary) {
     html.markup(
         "<section id=\"warnings\" aria-labelledby=\"h-warnings\">\n<h2 id=\"h-warnings\">Warnings</h2>\n",
     );
-    let rejected: u64 =
-        summary.progress_counts.values().map(|counts| counts.rows_rejected).fold(0, u64::saturating_add);
+    let rejected = summary.rows_rejected();
     if rejected > 0 {
         let place = summary.artifacts.get("rejects").map(|path| format!(", see {path}")).unwrap_or_default();
         html.around(

@@ -87,7 +87,8 @@ fn folded(log: &Path) -> Result<Fold> {
     Ok(fold)
 }
 
-fn cannot_read(what: &str, path: &Path, error: io::Error) -> Error {
+/// The error of an artifact that cannot be read.
+pub(crate) fn cannot_read(what: &str, path: &Path, error: io::Error) -> Error {
     let kind = match error.kind() {
         io::ErrorKind::NotFound => Kind::NotFound,
         io::ErrorKind::PermissionDenied => Kind::Permission,

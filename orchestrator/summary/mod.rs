@@ -23,6 +23,7 @@ use waybill_protocol::ErrorRecord;
 use waybill_protocol::event::{Counts, Outcome, Phase, Status};
 use waybill_protocol::stream::{SyncMode, WriteMode};
 
+pub(crate) use file::cannot_read;
 pub use file::{read_summary, rebuild, to_bytes, write_summary};
 pub use fold::Fold;
 pub use report::verdict as verdict_line;
@@ -265,6 +266,11 @@ impl Summary {
     /// The report as one text.
     pub fn report_text(&self) -> String {
         self.report.join("\n")
+    }
+
+    /// Rows that were rejected, all streams.
+    pub fn rows_rejected(&self) -> u64 {
+        self.progress_counts.values().map(|counts| counts.rows_rejected).fold(0, u64::saturating_add)
     }
 
     /// Rows under a receipt, all streams.

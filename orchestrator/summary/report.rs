@@ -29,8 +29,7 @@ pub(super) fn report(summary: &Summary, tail: &[&str], damage: &[String]) -> Vec
 
 /// Rows that did not arrive come before everything else.
 fn rejected(summary: &Summary) -> Option<String> {
-    let rows: u64 =
-        summary.progress_counts.values().map(|counts| counts.rows_rejected).fold(0, u64::saturating_add);
+    let rows = summary.rows_rejected();
     let place = summary.artifacts.get("rejects").map(|path| format!(", see {path}")).unwrap_or_default();
     (rows > 0).then(|| format!("warning: {} rejected and not loaded{place}", was(rows)))
 }

@@ -78,6 +78,28 @@ fn a_run_that_was_written_otherwise_is_replaced_wholly_and_never_by_one_that_kno
 }
 
 #[test]
+fn a_log_that_cannot_be_read_keeps_only_its_own_run_from_the_history() {
+    let database = Database::new("history_unread");
+    let project = kept(&database);
+    (0..2).for_each(|_| drop(project.run().exits(0)));
+    forget(&database);
+    let log = project.logs()[0].path.clone();
+    let aside = log.with_extension("aside");
+    std::fs::rename(&log, &aside).unwrap();
+    std::fs::create_dir(&log).unwrap();
+    let sync = || project.start(&["history", "sync"]).wait();
+    let finished = sync().exits(1);
+    let name = log.display().to_string();
+    assert!(finished.out.contains("1 written") && finished.out.contains("1 failed"), "{finished:?}");
+    assert!(finished.err.contains(&name) && finished.err.contains("make it readable"), "{finished:?}");
+    // Alone it is no empty batch either, and once it is readable it is caught up.
+    assert!(sync().exits(1).err.contains(&name));
+    std::fs::remove_dir(&log).unwrap();
+    std::fs::rename(&aside, &log).unwrap();
+    sync().exits(0).says(&["2 runs on disk, 1 written, 1 there already"]);
+}
+
+#[test]
 fn since_leaves_older_runs_alone_and_a_summary_that_cannot_be_read_is_named() {
     let database = Database::new("history_since");
     let project = kept(&database);

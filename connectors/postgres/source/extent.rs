@@ -113,7 +113,7 @@ pub(super) async fn members(
     let sql = format!(
         "{} SELECT tree.n::text, tree.oid::text FROM tree \
            JOIN pg_catalog.pg_class c ON c.oid = tree.oid \
-           WHERE c.relkind <> 'p' AND tree.n IN (SELECT n FROM tree WHERE oid <> root) ORDER BY 1, tree.oid",
+           WHERE c.relkind <> 'p' AND tree.n IN (SELECT n FROM tree WHERE oid <> root) ORDER BY tree.oid",
         tree(reads, "true")
     );
     let rows = session.query("look which tables are behind the names", &sql).await?;
